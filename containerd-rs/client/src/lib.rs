@@ -1,0 +1,1 @@
+//! A client of containerd's gRPC API.

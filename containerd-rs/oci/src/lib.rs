@@ -1,0 +1,1 @@
+//! OCI names and documents: digests, references, platforms, images, chain ids, default specs.

@@ -1,0 +1,1 @@
+//! OCI distribution client: hosts, credentials, fetch with resume, push.

@@ -1,0 +1,6 @@
+//! containerd's daemon: content, metadata, snapshots, images, tasks and events behind its gRPC API.
+
+pub mod blocking;
+pub mod error;
+pub mod events;
+pub mod request;

@@ -1,0 +1,1 @@
+//! The whole stack, with real peers beside it.

@@ -1,0 +1,1 @@
+//! Mount options, mount tables and mount system calls.

@@ -1,0 +1,1 @@
+//! An OCI runtime, in place of runc.

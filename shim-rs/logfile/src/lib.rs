@@ -1,0 +1,1 @@
+//! Container log files: Docker's json-file, CRI and local formats, rotation and reading.

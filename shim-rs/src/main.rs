@@ -1,0 +1,3 @@
+//! Thin: arguments to the library, its answer to an exit code.
+
+fn main() {}
