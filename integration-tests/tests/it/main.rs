@@ -1,7 +1,3 @@
 //! The whole stack, seen from outside: binaries, sockets, files. One binary, so that it links once.
 
 mod architecture;
-mod daemon;
-mod engine;
-mod survival;
-mod swap;
