@@ -60,7 +60,11 @@ impl Challenge {
         }
         let parameters = parameters(rest);
         let get = |key: &str| {
-            parameters.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v.clone()).unwrap_or_default()
+            parameters
+                .iter()
+                .find(|(k, _)| k.eq_ignore_ascii_case(key))
+                .map(|(_, v)| v.clone())
+                .unwrap_or_default()
         };
         let realm = get("realm");
         (!realm.is_empty()).then(|| Self::Bearer { realm, service: get("service"), scope: get("scope") })
@@ -104,7 +108,8 @@ mod tests {
 
     #[test]
     fn challenges_are_read() {
-        let header = r#"Bearer realm="https://auth.example/token",service="reg",scope="repository:a/b:pull,push""#;
+        let header =
+            r#"Bearer realm="https://auth.example/token",service="reg",scope="repository:a/b:pull,push""#;
         assert_eq!(
             Challenge::parse(header),
             Some(Challenge::Bearer {

@@ -8,7 +8,9 @@ use base64::Engine;
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
 use oci::{Descriptor, Digest, Reference};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RANGE, WWW_AUTHENTICATE};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RANGE, WWW_AUTHENTICATE,
+};
 use reqwest::{Method, Response, StatusCode};
 
 use crate::auth::{Challenge, Credential, CredentialSource, Token};
@@ -72,7 +74,11 @@ impl Client {
             "" if loopback => {
                 let plain = http.get(format!("http://{host}/v2/")).send().await;
                 // A TLS server tells plain HTTP off with 400.
-                if plain.is_ok_and(|answer| answer.status() != StatusCode::BAD_REQUEST) { "http" } else { "https" }
+                if plain.is_ok_and(|answer| answer.status() != StatusCode::BAD_REQUEST) {
+                    "http"
+                } else {
+                    "https"
+                }
             }
             "" => "https",
             scheme => scheme,
@@ -123,13 +129,14 @@ impl Client {
         descriptor: &Descriptor,
         offset: u64,
     ) -> Result<(u64, BoxStream<'static, Result<Bytes>>)> {
-        let is_document =
-            oci::media_type::is_manifest(&descriptor.media_type) || oci::media_type::is_index(&descriptor.media_type);
+        let is_document = oci::media_type::is_manifest(&descriptor.media_type)
+            || oci::media_type::is_index(&descriptor.media_type);
         let kind = if is_document { "manifests" } else { "blobs" };
         let url = format!("{}/{kind}/{}", self.base, descriptor.digest);
         let answer = self.send(Method::GET, &url, offset).await?;
         let begins = if answer.status() == StatusCode::PARTIAL_CONTENT { offset } else { 0 };
-        let bytes = answer.bytes_stream().map(move |item| item.map_err(|source| unreachable("GET", &url, source)));
+        let bytes =
+            answer.bytes_stream().map(move |item| item.map_err(|source| unreachable("GET", &url, source)));
         Ok((begins, bytes.boxed()))
     }
 
@@ -166,7 +173,12 @@ impl Client {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                     RegistryError::Unauthorized { name: self.name.clone(), detail }
                 }
-                _ => RegistryError::Status { method: verb, url: url.to_owned(), status: status.as_u16(), detail },
+                _ => RegistryError::Status {
+                    method: verb,
+                    url: url.to_owned(),
+                    status: status.as_u16(),
+                    detail,
+                },
             });
         }
     }
@@ -192,7 +204,8 @@ impl Client {
             if !answer.status().is_redirection() {
                 return Ok(answer);
             }
-            let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let location =
+                answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
             let next = answer.url().join(location).map_err(|error| RegistryError::Protocol {
                 url: target.clone(),
                 reason: format!("redirect to {location:?}: {error}"),

@@ -18,7 +18,9 @@ pub enum RegistryError {
     #[error("{0}: not found")]
     NotFound(String),
     /// The registry wants other credentials.
-    #[error("pull access denied for {name}, repository does not exist or may require authorization: {detail}")]
+    #[error(
+        "pull access denied for {name}, repository does not exist or may require authorization: {detail}"
+    )]
     Unauthorized {
         /// Repository.
         name: String,
