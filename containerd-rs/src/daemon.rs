@@ -25,8 +25,8 @@ use crate::metadata::Db;
 use crate::runtime::{Exits, Launcher, Layout, Manager};
 use crate::services::introspection::Part;
 use crate::services::{
-    containers, content, events, events_ttrpc, health, images, introspection, leases, namespaces, snapshots,
-    tasks, version,
+    containers, content, diff, events, events_ttrpc, health, images, introspection, leases, namespaces,
+    snapshots, tasks, version,
 };
 use crate::snapshots::{Native, Overlayfs, Snapshots, Snapshotter};
 
@@ -150,6 +150,7 @@ fn routes(config: &Config, parts: &Parts, shown: Vec<Part>) -> anyhow::Result<Ro
         api::containers::v1::containers_server::ContainersServer<_> =
             containers::ContainersService::new(parts.db.clone());
         api::content::v1::content_server::ContentServer<_> = content::ContentService::new(parts.store.clone());
+        api::diff::v1::diff_server::DiffServer<_> = diff::DiffService::new(parts.store.clone());
         api::images::v1::images_server::ImagesServer<_> =
             images::ImagesService::new(parts.db.clone(), parts.collector.clone());
         api::leases::v1::leases_server::LeasesServer<_> =

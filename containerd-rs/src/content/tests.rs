@@ -206,3 +206,72 @@ fn digests_of_other_forms_are_refused() {
         assert_eq!(store.info("ns", bad).expect_err("refused").kind(), Kind::InvalidArgument, "{bad}");
     }
 }
+
+/// A small filesystem of its own, for as long as the value lives.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(options: &str) -> Self {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(dir.path())
+            .status()
+            .expect("run mount");
+        assert!(mounted.success(), "mounting a tmpfs needs root");
+        Self(dir)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_says_so_and_the_ingest_goes_on_when_there_is_room() {
+    let disk = SmallDisk::new("size=8m");
+    let dir = disk.0.path();
+    let (_db, store) = open(dir);
+    let mut ingest = store.writer("ns", "big", "", 0, None).expect("open");
+    let chunk = vec![7; 300_000];
+    let mut written = 0_u64;
+    let error = loop {
+        match ingest.write(&chunk) {
+            Ok(()) => written += chunk.len() as u64,
+            Err(error) => break error,
+        }
+    };
+    let status = tonic::Status::from(error);
+    assert!(status.message().contains("No space left on device"), "{status:?}");
+    assert_eq!(ingest.offset(), written);
+    drop(ingest);
+    let status = store.status("ns", "big").expect("kept");
+    assert_eq!(status.offset, written, "no half chunk is left");
+    let mut ingest = store.writer("ns", "big", "", 0, None).expect("open again");
+    assert_eq!(ingest.digest(), digest_of(&vec![7; written as usize]));
+    ingest.restart().expect("make room");
+    ingest.write(&chunk).expect("there is room again");
+    ingest.commit(Finish::default(), Labels::new()).expect("commit");
+}
+
+#[test]
+fn the_metadata_survives_a_full_disk_and_works_on_once_there_is_room() {
+    let disk = SmallDisk::new("size=8m");
+    let dir = disk.0.path();
+    let (db, _store) = open(dir);
+    db.leases().create("ns", "before", Labels::new()).expect("there is room");
+    let filler = dir.join("filler");
+    let mut file = fs::File::create(&filler).expect("create");
+    let _ = std::io::copy(&mut std::io::repeat(1), &mut file).expect_err("fills the disk");
+    drop(file);
+    let labels = Labels::from([("x".to_owned(), "y".repeat(4000))]);
+    let refused = (0..5000).find_map(|n| db.leases().create("ns", &format!("l{n}"), labels.clone()).err());
+    let status = tonic::Status::from(refused.expect("the file can't grow"));
+    assert!(status.message().contains("No space left on device"), "{status:?}");
+    assert!(db.leases().get("ns", "before").is_ok(), "reading goes on");
+    fs::remove_file(&filler).expect("make room");
+    db.leases().create("ns", "after", Labels::new()).expect("writing goes on");
+    assert!(db.leases().get("ns", "before").is_ok());
+}
