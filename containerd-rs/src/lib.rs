@@ -3,11 +3,15 @@
 pub mod blocking;
 pub mod cli;
 pub mod config;
+pub mod content;
 pub mod daemon;
 pub mod error;
 pub mod events;
+pub mod metadata;
 pub mod request;
+pub mod runtime;
 pub mod services;
+pub mod snapshots;
 
 /// The version that clients are told.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+containerd-rs");

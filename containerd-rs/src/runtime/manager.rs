@@ -384,6 +384,3 @@ pub(super) fn binary_of(launcher: &Launcher, bundle: &Bundle, runtime: Option<&s
     recorded.or_else(|| runtime.and_then(|runtime| launcher.resolve(runtime).ok()))
 }
 
-#[cfg(test)]
-#[path = "manager/tests.rs"]
-mod tests;

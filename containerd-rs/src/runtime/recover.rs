@@ -129,9 +129,17 @@ impl Found {
                 let key = (bundle.namespace.clone(), bundle.id.clone());
                 let runtime = runtime_of(&key.0, &key.1);
                 match inner.reach(bundle, runtime).await {
-                    Some(task) => inner.tasks().insert(key, Entry::Ready(task)),
-                    None => inner.tasks().remove(&key),
-                };
+                    Some(task) => {
+                        inner.tasks().insert(key, Entry::Ready(task.clone()));
+                        // Not before it can be found: losing it takes it out of the table.
+                        inner.watch(task.clone());
+                        let inner = inner.clone();
+                        tokio::spawn(async move { inner.learn(task).await });
+                    }
+                    None => {
+                        inner.tasks().remove(&key);
+                    }
+                }
                 drop(looked_at);
             })
             .await;
@@ -177,11 +185,7 @@ impl Inner {
         let pid = answer.as_ref().map_or(0, |answer| answer.task_pid);
         let log = copy_log(&bundle);
         let binary = binary.unwrap_or_default();
-        let task = Arc::new(Task::new(bundle, shim, binary, bootstrap.address, pid, log));
-        self.watch(task.clone());
-        let (inner, learnt) = (self.clone(), task.clone());
-        tokio::spawn(async move { inner.learn(learnt).await });
-        Some(task)
+        Some(Arc::new(Task::new(bundle, shim, binary, bootstrap.address, pid, log)))
     }
 
     async fn bury(&self, binary: Option<&Path>, bundle: &Bundle, pid: u32) {

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::error::{Error, Result};
 use crate::events::{Exchange, check_topic};
-use crate::metadata::Filters;
+use crate::metadata::filters::Filters;
 use crate::request::{Scope, check_identifier};
 use crate::runtime::Exits;
 

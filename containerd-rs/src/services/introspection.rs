@@ -14,7 +14,7 @@ use proto_services::containerd::services::introspection::v1::introspection_serve
 use tonic::{Request, Response, Status};
 
 use crate::error::{Error, Result};
-use crate::metadata::Filters;
+use crate::metadata::filters::Filters;
 
 /// Directory of the daemon's identity under its root.
 const DIRECTORY: &str = "io.containerd.grpc.v1.introspection";
