@@ -108,7 +108,8 @@ fn single_dash_is_double(arguments: impl Iterator<Item = String>) -> Vec<String>
 
 fn is_long_flag(text: &str) -> bool {
     let name = text.split('=').next().unwrap_or(text);
-    ["config", "address", "root", "state", "log-level", "version", "help", "topic", "namespace"].contains(&name)
+    ["config", "address", "root", "state", "log-level", "version", "help", "topic", "namespace"]
+        .contains(&name)
 }
 
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
@@ -135,7 +136,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
 
 fn publish(config: &Config, topic: String, namespace: String) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
-    std::io::stdin().take(MAX_EVENT_SIZE).read_to_end(&mut bytes).context("read the event from standard input")?;
+    std::io::stdin()
+        .take(MAX_EVENT_SIZE)
+        .read_to_end(&mut bytes)
+        .context("read the event from standard input")?;
     let event = prost_types::Any::decode(bytes.as_slice()).context("read the event: it is no Any")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -146,9 +150,10 @@ fn publish(config: &Config, topic: String, namespace: String) -> anyhow::Result<
             .with_context(|| format!("connect to {address}"))?;
         let mut request = tonic::Request::new(PublishRequest { topic, event: Some(event) });
         request.metadata_mut().insert("containerd-namespace", namespace.parse().context("namespace")?);
-        EventsClient::new(channel).publish(request).await.map_err(|status| {
-            anyhow::anyhow!("publish the event: {}", status.message())
-        })?;
+        EventsClient::new(channel)
+            .publish(request)
+            .await
+            .map_err(|status| anyhow::anyhow!("publish the event: {}", status.message()))?;
         Ok(())
     })
 }
@@ -171,7 +176,8 @@ mod tests {
 
     #[test]
     fn the_publish_call_of_an_old_shim_is_understood() {
-        let words = ["containerd", "--address", "/a", "publish", "--topic", "/tasks/exit", "--namespace", "ns"];
+        let words =
+            ["containerd", "--address", "/a", "publish", "--topic", "/tasks/exit", "--namespace", "ns"];
         let arguments = Arguments::try_parse_from(words).expect("valid");
         assert!(matches!(arguments.command, Some(Command::Publish { .. })));
         assert_eq!(arguments.overrides.address, Some("/a".into()));

@@ -212,7 +212,9 @@ fn read(path: &Path) -> anyhow::Result<Option<String>> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.len() > MAX_SIZE => bail!("it is larger than {MAX_SIZE} bytes"),
         Ok(_) => Ok(Some(std::fs::read_to_string(path)?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path == Path::new(DEFAULT_PATH) => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path == Path::new(DEFAULT_PATH) => {
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -232,7 +234,8 @@ fn parse(text: &str) -> anyhow::Result<(File, Vec<String>)> {
 fn unknown_keys(table: &toml::Table) -> Vec<String> {
     let mut unknown = Vec::new();
     for (name, keys) in KNOWN {
-        let part = if name.is_empty() { Some(table) } else { table.get(*name).and_then(toml::Value::as_table) };
+        let part =
+            if name.is_empty() { Some(table) } else { table.get(*name).and_then(toml::Value::as_table) };
         for key in part.into_iter().flat_map(toml::Table::keys) {
             if !keys.contains(&key.as_str()) {
                 unknown.push(if name.is_empty() { key.clone() } else { format!("{name}.{key}") });
@@ -250,8 +253,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("config.toml");
         std::fs::write(&path, text).expect("write");
-        let mut flags =
-            Overrides { config: path, address: None, root: None, state: None, log_level: None };
+        let mut flags = Overrides { config: path, address: None, root: None, state: None, log_level: None };
         change(&mut flags);
         Config::load(&flags)
     }

@@ -7,11 +7,13 @@ pub mod content;
 pub mod daemon;
 pub mod error;
 pub mod events;
+pub mod gc;
 pub mod metadata;
 pub mod request;
 pub mod runtime;
 pub mod services;
 pub mod snapshots;
+pub mod unpack;
 
 /// The version that clients are told.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+containerd-rs");

@@ -21,11 +21,14 @@ const BACKLOG: usize = 8192;
 /// How long late news is kept for clients that come back.
 const LATE: Duration = Duration::from_secs(30);
 
+/// Late news, each with the time it was told.
+type Late = Vec<(Instant, Arc<Envelope>)>;
+
 /// Hands every envelope to every subscription; publishing never waits.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     sender: broadcast::Sender<Arc<Envelope>>,
-    late: Arc<Mutex<Vec<(Instant, Arc<Envelope>)>>>,
+    late: Arc<Mutex<Late>>,
 }
 
 /// The envelopes published since the subscription began.
@@ -83,7 +86,7 @@ impl Exchange {
         stream::iter(kept).chain(BroadcastStream::new(self.sender.subscribe()))
     }
 
-    fn late(&self) -> MutexGuard<'_, Vec<(Instant, Arc<Envelope>)>> {
+    fn late(&self) -> MutexGuard<'_, Late> {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -148,7 +148,8 @@ impl Bundle {
 
     /// Writes down what the shim answered.
     pub(super) fn write_bootstrap(&self, bootstrap: &Bootstrap) -> Result<()> {
-        let json = serde_json::to_vec(bootstrap).map_err(|error| Error::caused("encode bootstrap.json", error))?;
+        let json =
+            serde_json::to_vec(bootstrap).map_err(|error| Error::caused("encode bootstrap.json", error))?;
         self.write(BOOTSTRAP, &json, 0o644)
     }
 
@@ -230,7 +231,10 @@ fn unmount_all(path: &Path) -> io::Result<()> {
 fn has_mounts(path: &Path) -> io::Result<bool> {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo")?;
     // Field 5, with blanks and the like as octal; bundles' names have none.
-    Ok(mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).any(|point| Path::new(point).starts_with(path)))
+    Ok(mountinfo
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .any(|point| Path::new(point).starts_with(path)))
 }
 
 /// The host's group for the container's group 0, if the spec asks for a user namespace.

@@ -60,13 +60,20 @@ impl Told {
 impl Exits {
     /// Tells exits to `exchange`; what happened before now counts as late news.
     pub fn new(exchange: Exchange, layout: Layout) -> Self {
-        Self { exchange, layout, started: SystemTime::now(), hasher: RandomState::new(), told: Mutex::default() }
+        Self {
+            exchange,
+            layout,
+            started: SystemTime::now(),
+            hasher: RandomState::new(),
+            told: Mutex::default(),
+        }
     }
 
     /// Passes on an envelope, unless it tells an exit that was told before.
     pub fn forward(&self, envelope: Envelope) {
         if envelope.topic == topics::TASK_EXIT
-            && let Some(exit) = envelope.event.as_ref().and_then(|event| typeurl::unpack::<TaskExit>(event).ok())
+            && let Some(exit) =
+                envelope.event.as_ref().and_then(|event| typeurl::unpack::<TaskExit>(event).ok())
             && !self.is_news(&envelope.namespace, &exit)
         {
             tracing::debug!(container = exit.container_id, process = exit.id, "the exit was told before");
@@ -179,13 +186,8 @@ mod tests {
         let layout = Layout::new(dir.path(), dir.path());
         std::fs::create_dir_all(layout.bundle("ns", "c")).expect("bundle");
         let exit = Exit { pid: 7, status: 3, at: Some(SystemTime::now().into()) };
-        let told = TaskExit {
-            container_id: "c".into(),
-            id: "c".into(),
-            pid: 7,
-            exit_status: 3,
-            exited_at: exit.at,
-        };
+        let told =
+            TaskExit { container_id: "c".into(), id: "c".into(), pid: 7, exit_status: 3, exited_at: exit.at };
         let from_shim = || envelope("ns", topics::TASK_EXIT, typeurl::pack(&told));
 
         let exchange = Exchange::default();

@@ -81,7 +81,9 @@ impl Launcher {
         let missing = |binary: &Path| {
             Error::new(
                 Kind::Unknown,
-                format!("runtime {runtime:?} binary not installed {binary:?}: file does not exist: no such file or directory"),
+                format!(
+                    "runtime {runtime:?} binary not installed {binary:?}: file does not exist: no such file or directory"
+                ),
             )
         };
         if runtime.starts_with('/') {
@@ -90,7 +92,9 @@ impl Launcher {
         }
         let parts: Vec<&str> = runtime.split('.').collect();
         if runtime.contains('/') || parts.len() < 2 || parts.iter().any(|part| part.is_empty()) {
-            return Err(Error::invalid(format!("invalid runtime name {runtime}, correct runtime name should be either format like `io.containerd.runc.v2` or a full path to the binary")));
+            return Err(Error::invalid(format!(
+                "invalid runtime name {runtime}, correct runtime name should be either format like `io.containerd.runc.v2` or a full path to the binary"
+            )));
         }
         let name = format!("containerd-shim-{}-{}", parts[parts.len() - 2], parts[parts.len() - 1]);
         let search = std::env::var_os("PATH").unwrap_or_default();
@@ -106,7 +110,12 @@ impl Launcher {
     ///
     /// # Errors
     /// The binary can't be run, takes too long, fails (its output is the text), or answers rubbish.
-    pub(super) async fn start(&self, binary: &Path, bundle: &Bundle, options: Option<&Any>) -> Result<Bootstrap> {
+    pub(super) async fn start(
+        &self,
+        binary: &Path,
+        bundle: &Bundle,
+        options: Option<&Any>,
+    ) -> Result<Bootstrap> {
         let input = options.map(Message::encode_to_vec).unwrap_or_default();
         let output = self.run(binary, bundle, &[], "start", input, START).await?;
         if !output.success {
@@ -127,10 +136,18 @@ impl Launcher {
         let output = self.run(binary, bundle, &["-bundle", &path], "delete", Vec::new(), DELETE).await?;
         if !output.stderr.is_empty() {
             let text = String::from_utf8_lossy(&output.stderr);
-            tracing::warn!(container = bundle.id, namespace = bundle.namespace, "the shim's delete said: {}", text.trim());
+            tracing::warn!(
+                container = bundle.id,
+                namespace = bundle.namespace,
+                "the shim's delete said: {}",
+                text.trim()
+            );
         }
         if !output.success {
-            return Err(Error::new(Kind::Unknown, format!("delete failed: {}: {}", output.text(), output.exit)));
+            return Err(Error::new(
+                Kind::Unknown,
+                format!("delete failed: {}: {}", output.text(), output.exit),
+            ));
         }
         DeleteResponse::decode(output.stdout.as_slice())
             .map_err(|error| Error::caused("read the answer of the shim's delete", error))
@@ -185,9 +202,7 @@ impl Launcher {
                 ended.notify_one();
                 status
             };
-            let read = async {
-                tokio::join!(read_all(stdout), read_all(stderr))
-            };
+            let read = async { tokio::join!(read_all(stdout), read_all(stderr)) };
             let bounded_read = async {
                 // The answer ends with the pipe; a descendant that keeps it open is not waited for.
                 let mut read = std::pin::pin!(read);

@@ -116,7 +116,10 @@ impl Manager {
                 Some(Entry::Loading(mut done)) => {
                     // An error is what is waited for: the sender was dropped.
                     if tokio::time::timeout_at(deadline, done.changed()).await.is_err() {
-                        return Err(Error::new(Kind::Unavailable, format!("task {id} is still being looked for")));
+                        return Err(Error::new(
+                            Kind::Unavailable,
+                            format!("task {id} is still being looked for"),
+                        ));
                     }
                 }
                 Some(Entry::Making) | None => return Err(Error::not_found(format!("task {id} not found"))),
@@ -185,7 +188,8 @@ impl Inner {
             && typeurl::is::<Options>(options)
         {
             // A mistake is told before anything runs.
-            typeurl::unpack::<Options>(options).map_err(|error| Error::invalid(error.to_string()).because(error))?;
+            typeurl::unpack::<Options>(options)
+                .map_err(|error| Error::invalid(error.to_string()).because(error))?;
         }
         let bundle = Bundle::of(&self.layout, &create.namespace, &create.id);
         let (made, spec, path) = (bundle.clone(), create.spec, binary.clone());
@@ -383,4 +387,3 @@ pub(super) fn binary_of(launcher: &Launcher, bundle: &Bundle, runtime: Option<&s
     // The package may have moved: a binary of the same name in today's places will do.
     recorded.or_else(|| runtime.and_then(|runtime| launcher.resolve(runtime).ok()))
 }
-

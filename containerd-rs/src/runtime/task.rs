@@ -220,8 +220,7 @@ impl Task {
     /// # Errors
     /// The shim's.
     pub async fn kill(&self, exec: &str, signal: u32, all: bool) -> Result<()> {
-        let request =
-            api::KillRequest { id: self.id().to_owned(), exec_id: exec.to_owned(), signal, all };
+        let request = api::KillRequest { id: self.id().to_owned(), exec_id: exec.to_owned(), signal, all };
         Ok(self.shim.kill(&request, None).await?)
     }
 
@@ -278,8 +277,7 @@ impl Task {
     /// # Errors
     /// The shim's.
     pub async fn checkpoint(&self, path: &str, options: Option<Any>) -> Result<()> {
-        let request =
-            api::CheckpointTaskRequest { id: self.id().to_owned(), path: path.to_owned(), options };
+        let request = api::CheckpointTaskRequest { id: self.id().to_owned(), path: path.to_owned(), options };
         Ok(self.shim.checkpoint(&request, None).await?)
     }
 

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use proto::status::Code;
-use proto::ttrpc::{Decoded, Decoder, KIND_RESPONSE, KeyValue, NAMESPACE_KEY, Request, Response, encode_request};
+use proto::ttrpc::{
+    Decoded, Decoder, KIND_RESPONSE, KeyValue, NAMESPACE_KEY, Request, Response, encode_request,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};

@@ -126,9 +126,9 @@ impl Events for EventsService {
                     .matches(&|path: &[&str]| field(&envelope, path))
                     .then(|| Ok(Envelope::clone(&envelope))),
                 // What was missed can't be told: the subscriber must look for itself.
-                Err(BroadcastStreamRecvError::Lagged(missed)) => {
-                    Some(Err(Status::unavailable(format!("{missed} events were missed by a slow subscriber"))))
-                }
+                Err(BroadcastStreamRecvError::Lagged(missed)) => Some(Err(Status::unavailable(format!(
+                    "{missed} events were missed by a slow subscriber"
+                )))),
             };
             async { answer }
         });

@@ -100,7 +100,9 @@ fn identity(directory: &Path) -> std::io::Result<String> {
     let path = directory.join("uuid");
     match std::fs::read_to_string(&path) {
         Ok(text) if text.trim().len() == 36 => return Ok(text.trim().to_owned()),
-        Ok(_) => tracing::warn!(path = %path.display(), "the daemon's identity is damaged, a new one is made"),
+        Ok(_) => {
+            tracing::warn!(path = %path.display(), "the daemon's identity is damaged, a new one is made")
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
@@ -109,8 +111,7 @@ fn identity(directory: &Path) -> std::io::Result<String> {
     bits = bits & !(0xf << 76) | 4 << 76;
     bits = bits & !(0x3 << 62) | 2 << 62;
     let hex = format!("{bits:032x}");
-    let uuid =
-        [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+    let uuid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
     std::fs::create_dir_all(directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(uuid.as_bytes())?;
@@ -169,8 +170,7 @@ mod tests {
     async fn a_part_is_found_by_type_and_id_and_the_identity_lasts() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let open = || {
-            let parts = ["overlayfs", "native"]
-                .map(|id| Part::new("io.containerd.snapshotter.v1", id, None));
+            let parts = ["overlayfs", "native"].map(|id| Part::new("io.containerd.snapshotter.v1", id, None));
             IntrospectionService::open(dir.path(), parts.to_vec()).expect("open")
         };
         let service = open();

@@ -4,10 +4,10 @@ mod read;
 
 use std::sync::Arc;
 
+use prost_types::Timestamp;
 use proto::containerd::services::containers::v1::Container;
 use proto::containerd::services::tasks::v1 as api;
 use proto_services::containerd::services::tasks::v1::tasks_server::Tasks;
-use prost_types::Timestamp;
 use tonic::{Request, Response, Status};
 
 use crate::blocking::blocking;
@@ -19,13 +19,13 @@ use crate::runtime::{Create, Exit, Manager, Stdio, Task};
 /// Tasks of the containers in the database.
 #[derive(Clone, Debug)]
 pub struct TasksService {
-    db: Arc<Db>,
+    db: Db,
     manager: Manager,
 }
 
 impl TasksService {
     /// A service over the containers' records and their tasks.
-    pub fn new(db: Arc<Db>, manager: Manager) -> Self {
+    pub fn new(db: Db, manager: Manager) -> Self {
         Self { db, manager }
     }
 
@@ -74,8 +74,7 @@ impl Tasks for TasksService {
         }
         let container = self.container(&scope.namespace, &request.container_id).await?;
         let runtime = container.runtime.unwrap_or_default();
-        let runtime_name =
-            if request.runtime_path.is_empty() { runtime.name } else { request.runtime_path };
+        let runtime_name = if request.runtime_path.is_empty() { runtime.name } else { request.runtime_path };
         let pid = self
             .manager
             .create(Create {
@@ -97,7 +96,10 @@ impl Tasks for TasksService {
         Ok(Response::new(api::CreateTaskResponse { container_id: container.id, pid }))
     }
 
-    async fn start(&self, request: Request<api::StartRequest>) -> Result<Response<api::StartResponse>, Status> {
+    async fn start(
+        &self,
+        request: Request<api::StartRequest>,
+    ) -> Result<Response<api::StartResponse>, Status> {
         let scope = Scope::of(request.metadata())?;
         let request = request.into_inner();
         let task = self.task(&scope, &request.container_id).await?;
@@ -234,8 +236,7 @@ impl Tasks for TasksService {
         request: Request<api::MetricsRequest>,
     ) -> Result<Response<api::MetricsResponse>, Status> {
         let scope = Scope::of(request.metadata())?;
-        let metrics =
-            read::metrics(&self.manager, &scope.namespace, &request.into_inner().filters).await?;
+        let metrics = read::metrics(&self.manager, &scope.namespace, &request.into_inner().filters).await?;
         Ok(Response::new(api::MetricsResponse { metrics }))
     }
 

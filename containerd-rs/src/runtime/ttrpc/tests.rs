@@ -80,10 +80,8 @@ async fn a_call_without_answer_ends_with_its_time_and_the_connection_lives() {
 async fn a_lost_connection_fails_the_calls_that_wait_and_those_to_come() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let client = client(dir.path()).await;
-    let (waiting, dying) = tokio::join!(
-        client.call("s", "Never", Vec::new(), None),
-        client.call("s", "Die", Vec::new(), None),
-    );
+    let (waiting, dying) =
+        tokio::join!(client.call("s", "Never", Vec::new(), None), client.call("s", "Die", Vec::new(), None),);
     assert_eq!((waiting, dying), (Err(CallError::Closed), Err(CallError::Closed)));
     client.closed().await;
     assert_eq!(client.call("s", "Echo", Vec::new(), None).await, Err(CallError::Closed));

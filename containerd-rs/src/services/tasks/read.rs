@@ -8,6 +8,7 @@ use prost_types::Any;
 use proto::containerd::runc::v1::CheckpointOptions;
 use proto::containerd::types::Metric;
 use proto::containerd::v1::types::{Process, Status};
+use proto::io::containerd::cgroups;
 use proto::typeurl;
 
 use super::YEAR_ONE;
@@ -91,7 +92,7 @@ pub(super) async fn metrics(manager: &Manager, namespace: &str, filters: &[Strin
     let metrics = stream::iter(ids)
         .map(|id| async move {
             let task: Arc<Task> = manager.get(namespace, &id).await?;
-            let data = task.stats().await?;
+            let data = task.stats().await?.map(bare);
             Ok::<_, Error>(Metric { timestamp: Some(SystemTime::now().into()), id, data })
         })
         .buffered(AT_ONCE)
@@ -101,6 +102,14 @@ pub(super) async fn metrics(manager: &Manager, namespace: &str, filters: &[Strin
         .collect()
         .await;
     Ok(metrics)
+}
+
+/// Go compares whole URLs: nothing may stand before a metric's name.
+fn bare(mut any: Any) -> Any {
+    if typeurl::is::<cgroups::v1::Metrics>(&any) || typeurl::is::<cgroups::v2::Metrics>(&any) {
+        any.type_url = any.type_url.rsplit('/').next().unwrap_or_default().to_owned();
+    }
+    any
 }
 
 /// Where checkpoint options want the image.
