@@ -9,8 +9,12 @@
 //! A file without a record is removed by the first garbage collection after a start.
 
 mod ingest;
+mod rebuild;
 mod store;
 mod verify;
+
+#[cfg(test)]
+mod tests;
 
 pub use ingest::{Finish, Ingest};
 pub use store::{Sharing, Status, Store};

@@ -28,10 +28,14 @@ mod open;
 mod sandboxes;
 pub mod snapshots;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use containers::Containers;
+pub(crate) use db::generation;
 pub use db::{Changes, Db};
 pub use images::Images;
+pub(crate) use images::remove as remove_image;
 pub use leases::{Leases, Resource};
 pub use namespaces::Namespaces;
 pub(crate) use namespaces::{ensure as ensure_namespace, names as namespace_names};

@@ -94,6 +94,16 @@ impl Ingest {
         Ok(Self { store: store.clone(), ns, record, lease, bytes, updated_at, _lock: lock })
     }
 
+    /// Its name.
+    pub fn reference(&self) -> &str {
+        &self.record.reference
+    }
+
+    /// Whether bytes must come: no for a blob that another namespace has.
+    pub fn needs_bytes(&self) -> bool {
+        matches!(self.bytes, Bytes::Own { .. })
+    }
+
     /// Bytes so far.
     pub fn offset(&self) -> u64 {
         match &self.bytes {

@@ -1,9 +1,10 @@
 //! Finished blobs: looking them up, reading, labels; and the list of ingests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,6 +14,7 @@ use proto::topics;
 use sha2::{Digest, Sha256};
 
 use super::ingest::Ingest;
+use super::rebuild;
 use super::verify;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::field_mask::{Path as FieldPath, update_labels};
@@ -45,6 +47,8 @@ pub(super) struct Inner {
     /// Held from giving a blob its name to the commit of its record, and while one is removed:
     /// so a removal never meets a blob that is just being made.
     naming: Mutex<()>,
+    /// A record was removed since files were last compared with records.
+    may_have_nameless: AtomicBool,
 }
 
 /// How far an ingest is.
@@ -77,9 +81,21 @@ impl Store {
                 .create(&dir)
                 .map_err(|e| Error::caused(format!("create {}", dir.display()), e))?;
         }
-        let inner =
-            Inner { root: root.to_owned(), db, sharing, locks: Mutex::default(), naming: Mutex::default() };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner {
+            root: root.to_owned(),
+            db,
+            sharing,
+            locks: Mutex::default(),
+            naming: Mutex::default(),
+            may_have_nameless: AtomicBool::new(false),
+        };
+        let store = Self { inner: Arc::new(inner) };
+        if store.inner.db.set_aside().is_some() {
+            rebuild::register_blobs(&store)?;
+        }
+        store.remove_nameless(true)?;
+        store.remove_stray_ingests()?;
+        Ok(store)
     }
 
     /// The directory of the store.
@@ -165,6 +181,7 @@ impl Store {
                 Err(Error::not_found(format!("content digest {digest}")))
             }
         })?;
+        self.inner.may_have_nameless.store(true, Ordering::Release);
         self.inner.db.changes().deleted();
         let event = ContentDelete { digest: digest.to_owned() };
         self.inner.db.events().publish(ns, topics::CONTENT_DELETE, &event);
@@ -256,6 +273,60 @@ impl Store {
         self.remove_ingest_files(ns, reference)
     }
 
+    /// Removes the files of blobs that no namespace has a record of; looks only if `must` or if a
+    /// record was removed.
+    pub(crate) fn remove_nameless(&self, must: bool) -> Result<()> {
+        if !self.inner.may_have_nameless.swap(false, Ordering::Acquire) && !must {
+            return Ok(());
+        }
+        for digest in self.blob_files()? {
+            let _naming = self.naming();
+            if records::is_known(&self.inner.db.read()?, &digest)? {
+                continue;
+            }
+            let path = self.blob_path(&digest)?;
+            if let Err(e) = fs::remove_file(&path) {
+                return Err(Error::caused(format!("remove {}", path.display()), e));
+            }
+        }
+        Ok(())
+    }
+
+    /// Digests of all files under `blobs`.
+    pub(super) fn blob_files(&self) -> Result<Vec<String>> {
+        let dir = self.inner.root.join("blobs/sha256");
+        let step = |e| Error::caused(format!("list {}", dir.display()), e);
+        let mut digests = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(step)? {
+            let digest = format!("sha256:{}", entry.map_err(step)?.file_name().to_string_lossy());
+            if verify::is_digest(&digest) {
+                digests.push(digest);
+            }
+        }
+        Ok(digests)
+    }
+
+    /// At start: removes directories of ingests that have no record.
+    fn remove_stray_ingests(&self) -> Result<()> {
+        let read = self.inner.db.read()?;
+        let mut known = HashSet::new();
+        for ns in crate::metadata::namespace_names(&read)? {
+            for ingest in tables::list::<IngestRecord>(&read, INGESTS, &ns, "")? {
+                known.insert(self.ingest_dir(&ns, &ingest.reference));
+            }
+        }
+        let dir = self.inner.root.join("ingest");
+        let step = |e| Error::caused(format!("list {}", dir.display()), e);
+        for entry in fs::read_dir(&dir).map_err(step)? {
+            let path = entry.map_err(step)?.path();
+            if !known.contains(&path) {
+                fs::remove_dir_all(&path)
+                    .map_err(|e| Error::caused(format!("remove {}", path.display()), e))?;
+            }
+        }
+        Ok(())
+    }
+
     fn status_of(&self, ns: &str, record: IngestRecord) -> Status {
         let started_at = tables::to_system_time(record.started_at.as_ref());
         let data = fs::metadata(self.ingest_dir(ns, &record.reference).join("data")).ok();
@@ -280,7 +351,7 @@ impl Store {
         self.inner.root.join("ingest").join(name)
     }
 
-    pub(super) fn remove_ingest_files(&self, ns: &str, reference: &str) -> Result<()> {
+    pub(crate) fn remove_ingest_files(&self, ns: &str, reference: &str) -> Result<()> {
         let dir = self.ingest_dir(ns, reference);
         match fs::remove_dir_all(&dir) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -295,7 +366,7 @@ impl Store {
     }
 
     /// Takes the lock on a ref, or says at once that another has it.
-    pub(super) fn lock(&self, ns: &str, reference: &str) -> Result<RefLock> {
+    pub(crate) fn lock(&self, ns: &str, reference: &str) -> Result<RefLock> {
         let key = (ns.to_owned(), reference.to_owned());
         let mut locks = self.inner.locks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((since, when)) = locks.get(&key) {
@@ -318,7 +389,7 @@ pub(super) fn backend_ref(ns: &str, reference: &str) -> String {
 
 /// The right to write to a ref.
 #[derive(Debug)]
-pub(super) struct RefLock {
+pub(crate) struct RefLock {
     store: Store,
     key: (String, String),
 }

@@ -139,6 +139,16 @@ impl Db {
     /// # Errors
     /// What `work` returns; the file can't be written.
     pub fn write<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
+        let value = self.write_quietly(work)?;
+        self.inner.changes.note();
+        Ok(value)
+    }
+
+    /// As [`Db::write`], but not counted as a change: for garbage collection's own.
+    ///
+    /// # Errors
+    /// See [`Db::write`].
+    pub(crate) fn write_quietly<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
         let txn = self.begin_write()?;
         let value = work(&txn)?;
         let next = generation(&txn)? + 1;
@@ -148,7 +158,6 @@ impl Db {
             meta.insert("generation", next).map_err(|e| Error::caused("write the metadata", e))?;
         }
         txn.commit().map_err(|e| Error::caused("write the metadata", e))?;
-        self.inner.changes.note();
         Ok(value)
     }
 

@@ -13,6 +13,7 @@ use proto::topics;
 use redb::WriteTransaction;
 
 use super::extraction::Extraction;
+use super::notes;
 use super::snapshotter::{Directory, Snapshotter};
 use super::usage::Usage;
 use crate::error::{Error, Result};
@@ -50,6 +51,9 @@ impl Snapshots {
     /// # Errors
     /// A root or the database can't be read.
     pub fn open(db: Db, snapshotters: Vec<Arc<dyn Snapshotter>>) -> Result<Self> {
+        if db.set_aside().is_some() {
+            notes::rebuild(&db, &snapshotters)?;
+        }
         let mut named: HashSet<(String, Directory)> = HashSet::new();
         let read = db.read()?;
         for ns in crate::metadata::namespace_names(&read)? {
@@ -70,6 +74,7 @@ impl Snapshots {
                         directory,
                         "removing a half-made snapshot directory"
                     );
+                    notes::remove(snapshotter.as_ref(), directory);
                     snapshotter.remove(directory)?;
                 }
             }
@@ -159,12 +164,16 @@ impl Snapshots {
             size: 0,
             inodes: 0,
         };
-        let made = self.inner.db.write(|txn| {
-            // Asked again: both may have changed while the directory was made.
-            parent_chain(txn, ns, snapshotter, parent)?;
-            insert(txn, ns, snapshotter, &record, lease)
+        let noted = notes::write(driver.as_ref(), ns, &record);
+        let made = noted.and_then(|()| {
+            self.inner.db.write(|txn| {
+                // Asked again: both may have changed while the directory was made.
+                parent_chain(txn, ns, snapshotter, parent)?;
+                insert(txn, ns, snapshotter, &record, lease)
+            })
         });
         if let Err(error) = made {
+            notes::remove(driver.as_ref(), directory);
             let _ = driver.remove(directory);
             return Err(error);
         }
@@ -218,25 +227,27 @@ impl Snapshots {
         drop(read);
         driver.seal(active.directory, &chain)?;
         let usage = driver.usage(active.directory, &chain)?;
+        let record = SnapshotRecord {
+            key: name.to_owned(),
+            parent: parent.clone(),
+            kind: SnapshotKind::Committed.into(),
+            labels,
+            updated_at: tables::now(),
+            size: usage.size,
+            inodes: usage.inodes,
+            ..active
+        };
         self.inner.db.write(|txn| {
             if records::get(txn, ns, snapshotter, name)?.is_some() {
                 return Err(Error::already_exists(format!("snapshot {name:?}")));
             }
-            let active = find_active(txn, ns, snapshotter, key)?;
+            find_active(txn, ns, snapshotter, key)?;
             parent_chain(txn, ns, snapshotter, &parent)?;
             records::remove(txn, ns, snapshotter, key)?;
-            let record = SnapshotRecord {
-                key: name.to_owned(),
-                parent: parent.clone(),
-                kind: SnapshotKind::Committed.into(),
-                labels,
-                updated_at: tables::now(),
-                size: usage.size,
-                inodes: usage.inodes,
-                ..active
-            };
             insert(txn, ns, snapshotter, &record, lease)
         })?;
+        // After the deed: a note that lags behind still names the directory.
+        notes::write(driver.as_ref(), ns, &record)?;
         self.announce_commit(ns, snapshotter, key, name);
         Ok(())
     }
@@ -291,10 +302,15 @@ impl Snapshots {
             size: usage.size,
             inodes: usage.inodes,
         };
-        self.inner.db.write(|txn| {
+        notes::write(driver.as_ref(), ns, &record)?;
+        let made = self.inner.db.write(|txn| {
             parent_chain(txn, ns, snapshotter, parent)?;
             insert(txn, ns, snapshotter, &record, lease)
-        })?;
+        });
+        if let Err(error) = made {
+            notes::remove(driver.as_ref(), extraction.directory());
+            return Err(error);
+        }
         extraction.keep();
         self.announce_commit(ns, snapshotter, name, name);
         Ok(())
@@ -402,6 +418,7 @@ impl Snapshots {
     pub fn cleanup(&self) {
         let doomed = std::mem::take(&mut *self.inner.doomed.lock().unwrap_or_else(PoisonError::into_inner));
         for (driver, directory) in doomed {
+            notes::remove(driver.as_ref(), directory);
             if let Err(error) = driver.remove(directory) {
                 tracing::warn!(%error, snapshotter = driver.name(), directory, "a removed snapshot's directory stays for now");
                 self.doom(driver, directory);
@@ -410,7 +427,7 @@ impl Snapshots {
     }
 
     /// Has the directory of a record that garbage collection removed taken by the next clean-up.
-    pub fn collected(&self, ns: &str, snapshotter: &str, record: &SnapshotRecord) {
+    pub(crate) fn collected(&self, ns: &str, snapshotter: &str, record: &SnapshotRecord) {
         if let Some(driver) = self.inner.snapshotters.get(snapshotter) {
             self.doom(driver.clone(), record.directory);
         }
