@@ -92,7 +92,7 @@ impl Runtime {
         file.take(1 << 20).read_to_end(&mut text).ok()?;
         let lines = text.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok());
         let errors = lines.filter(|line| line.level == "error" || line.level == "fatal");
-        errors.map(|line| line.msg.trim().to_owned()).filter(|msg| !msg.is_empty()).last()
+        errors.map(|line| line.msg.trim().to_owned()).rfind(|msg| !msg.is_empty())
     }
 
     /// The text for a runtime that couldn't even be executed; Docker looks for these words.

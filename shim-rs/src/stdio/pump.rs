@@ -191,7 +191,11 @@ impl Pumps {
 
     /// Does pieces of the logs' own work; says whether there is more.
     pub(crate) fn work(&mut self) -> bool {
-        self.pumps.values_mut().fold(false, |more, pump| pump.sink.work() || more)
+        let mut more = false;
+        for pump in self.pumps.values_mut() {
+            more |= pump.sink.work();
+        }
+        more
     }
 
     fn of(&self, owner: &Owner) -> Vec<u32> {

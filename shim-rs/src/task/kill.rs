@@ -16,6 +16,7 @@ pub(super) fn kill(shim: &mut Shim, to: ReplyTo, request: &KillRequest) -> Outco
     let (paused, runtime) = (container.paused, container.runtime.clone());
     let process = container.process(&request.exec_id)?;
     let signal = request.signal as i32;
+    let direct = !(request.all || paused && request.exec_id.is_empty());
     match process.state {
         State::Stopped(_) if request.all && request.exec_id.is_empty() => {}
         State::Stopped(_) => return Err(Failure::not_found("process already finished")),
@@ -24,7 +25,7 @@ pub(super) fn kill(shim: &mut Shim, to: ReplyTo, request: &KillRequest) -> Outco
             return Err(Failure::not_found("process already finished"));
         }
         // Our own child, not yet reaped: the pid can't be anybody else's. A frozen one is the runtime's to thaw.
-        _ if !request.all && !(paused && request.exec_id.is_empty()) => {
+        _ if direct => {
             return match signal_process(process.pid, signal) {
                 Ok(()) => now(&()),
                 Err(Errno::ESRCH) => Err(Failure::not_found("process already finished")),
