@@ -26,9 +26,10 @@ use crate::runtime::{Exits, Launcher, Layout, Manager};
 use crate::services::introspection::Part;
 use crate::services::{
     containers, content, diff, events, events_ttrpc, health, images, introspection, leases, namespaces,
-    snapshots, tasks, version,
+    snapshots, streaming, tasks, transfer, version,
 };
 use crate::snapshots::{Native, Overlayfs, Snapshots, Snapshotter};
+use crate::transfer::{Puller, Streams};
 
 const CONTENT: &str = "io.containerd.content.v1.content";
 const METADATA: &str = "io.containerd.metadata.v1.redb";
@@ -122,7 +123,9 @@ fn open(config: &Config) -> anyhow::Result<(Parts, Vec<Part>)> {
         "leases",
         "namespaces",
         "snapshots",
+        "streaming",
         "tasks",
+        "transfer",
         "version",
     ] {
         parts.push(Part::new("io.containerd.grpc.v1", service, None));
@@ -140,6 +143,8 @@ fn routes(config: &Config, parts: &Parts, shown: Vec<Part>) -> anyhow::Result<Ro
             );)+
         };
     }
+    let streams = Streams::default();
+    let puller = Puller::new(parts.db.clone(), parts.store.clone(), parts.snapshots.clone());
     let introspection = introspection::IntrospectionService::open(&config.root, shown)?;
     serve! {
         HealthServer<_> = health::HealthService;
@@ -157,6 +162,10 @@ fn routes(config: &Config, parts: &Parts, shown: Vec<Part>) -> anyhow::Result<Ro
             leases::LeasesService::new(parts.db.clone(), parts.collector.clone());
         api::snapshots::v1::snapshots_server::SnapshotsServer<_> =
             snapshots::SnapshotsService::new(parts.snapshots.clone());
+        api::streaming::v1::streaming_server::StreamingServer<_> =
+            streaming::StreamingService::new(streams.clone());
+        api::transfer::v1::transfer_server::TransferServer<_> =
+            transfer::TransferService::new(parts.db.clone(), puller, streams);
         api::tasks::v1::tasks_server::TasksServer<_> =
             tasks::TasksService::new(parts.db.clone(), parts.manager.clone());
         api::events::v1::events_server::EventsServer<_> =

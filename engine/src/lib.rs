@@ -1,1 +1,2 @@
 //! The Docker Engine API over containerd.
+pub mod networks;
