@@ -139,3 +139,17 @@ impl<T, E: Into<Box<dyn StdError + Send + Sync>>> Step<T> for Result<T, E> {
         self.map_err(|error| Error::System { step, object: object.into(), source: error.into() })
     }
 }
+
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        use crate::error::Kind;
+        let kind = match error.status() {
+            400 => Kind::InvalidParameter,
+            403 => Kind::Forbidden,
+            404 => Kind::NotFound,
+            409 => Kind::Conflict,
+            _ => Kind::System,
+        };
+        crate::error::Error::new(kind, error.to_string())
+    }
+}

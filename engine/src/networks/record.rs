@@ -193,3 +193,32 @@ pub(super) fn parse_port(text: &str) -> Option<(u16, Protocol)> {
     };
     port.parse().ok().filter(|port| *port != 0).map(|port| (port, protocol))
 }
+
+impl EndpointSettings {
+    /// From a client's JSON, where null means absent.
+    ///
+    /// # Errors
+    /// A field has another type.
+    pub fn from_json(mut value: serde_json::Value) -> serde_json::Result<Self> {
+        if let Some(fields) = value.as_object_mut() {
+            fields.retain(|_, field| !field.is_null());
+        }
+        serde_json::from_value(value)
+    }
+}
+
+impl TryFrom<&bollard_stubs::models::EndpointSettings> for EndpointSettings {
+    type Error = serde_json::Error;
+
+    fn try_from(model: &bollard_stubs::models::EndpointSettings) -> Result<Self, Self::Error> {
+        Self::from_json(serde_json::to_value(model)?)
+    }
+}
+
+impl TryFrom<&EndpointSettings> for bollard_stubs::models::EndpointSettings {
+    type Error = serde_json::Error;
+
+    fn try_from(settings: &EndpointSettings) -> Result<Self, Self::Error> {
+        serde_json::from_value(serde_json::to_value(settings)?)
+    }
+}
