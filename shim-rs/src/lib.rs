@@ -26,6 +26,7 @@ mod poller;
 mod process;
 mod publisher;
 mod reaper;
+mod report;
 mod rootfs;
 mod runtime;
 mod server;

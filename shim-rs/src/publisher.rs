@@ -16,6 +16,7 @@ use proto::typeurl;
 use crate::exit_record::now;
 use crate::journal::Journal;
 use crate::poller::{Interest, Poller, Token};
+use crate::report::report;
 
 /// First and longest pause between attempts.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -143,7 +144,7 @@ impl Publisher {
         match ttrpc::encode_request(link.stream, &request) {
             Ok(bytes) => link.out = bytes,
             Err(size) => {
-                eprintln!("event of {size} bytes is too large to be sent");
+                report!("event of {size} bytes is too large to be sent");
                 self.journal.pop();
                 return Ok(());
             }
@@ -187,7 +188,7 @@ impl Publisher {
                 if self.refusals < REFUSALS {
                     return Err(io::Error::other(status.message));
                 }
-                eprintln!("event given up: {}", status.message);
+                report!("event given up: {}", status.message);
             }
             (self.refusals, self.pause) = (0, PAUSE.0);
             self.journal.pop();
@@ -204,7 +205,7 @@ impl Publisher {
         if self.journal.is_empty() {
             return;
         }
-        eprintln!("publish event: {reason}; again in {:?}", self.pause);
+        report!("publish event: {reason}; again in {:?}", self.pause);
         self.retry_at = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(PAUSE.1);
     }

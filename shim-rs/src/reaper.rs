@@ -1,15 +1,15 @@
 //! Children that have ended: runtime calls, containers' processes, and orphans of theirs.
 
-use nix::errno::Errno;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use prost::Message;
 use proto::containerd::events::TaskExit;
 use proto::containerd::task::v2::WaitResponse;
 use proto::topics;
 
+use crate::descriptors;
 use crate::event_loop::{Shim, Timer};
 use crate::exit_record::Exit;
 use crate::process::State;
+use crate::report::report;
 
 /// How long an init's end may be held back for execs that die with it.
 const EXEC_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -17,14 +17,8 @@ const EXEC_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// Takes in every child that has ended.
 pub(crate) fn reap(shim: &mut Shim) {
     loop {
-        let exit = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => Exit::now(pid.as_raw(), code as u32),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => Exit::now(pid.as_raw(), 128 + signal as u32),
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
-            Ok(_) | Err(Errno::EINTR) => continue,
-            // A real-time signal's number, which nix can't name: the child is gone all the same.
-            Err(_) => continue,
-        };
+        let Some((pid, status)) = descriptors::reap_child() else { return };
+        let exit = Exit::now(pid, status);
         if let Some(call) = shim.calls.remove(&exit.pid) {
             call.finish(shim, exit);
             continue;
@@ -53,7 +47,7 @@ pub(crate) fn ended(shim: &mut Shim, id: &str, exec: &str, exit: Exit) {
     }
     if exec.is_empty() {
         if let Err(error) = exit.save(&container.bundle) {
-            eprintln!("write exit record of {id}: {error}");
+            report!("write exit record of {id}: {error}");
         }
         if !owns_pids {
             // Nobody else kills what the init leaves behind.

@@ -11,6 +11,8 @@ use logfile::{LogWriter, Stream, Timestamp};
 
 use super::fifo::{self, Wrote};
 
+use crate::report::report;
+
 /// What a fifo without a reader, or a slow tee, is owed at most, in bytes.
 const BOUND: usize = 256 * 1024;
 /// A slow reader is given so much before the container has to wait.
@@ -150,7 +152,7 @@ impl Sink {
                     tee.open(&writer, *stream);
                 }
                 if let Err(error) = writer.write(*stream, bytes, Timestamp::now()) {
-                    report(&error);
+                    complain(&error);
                 }
                 if let Some(tee) = tee {
                     tee.put(bytes);
@@ -159,7 +161,7 @@ impl Sink {
             }
             Self::File(file) => {
                 if let Err(error) = file.write_all(bytes) {
-                    eprintln!("write output file: {error}");
+                    report!("write output file: {error}");
                 }
                 Flow::Go
             }
@@ -212,7 +214,7 @@ impl Sink {
                 tee.flush();
             }
             if let Err(error) = writer.close_stream(*stream, Timestamp::now()) {
-                report(&error);
+                complain(&error);
             }
         }
     }
@@ -221,13 +223,13 @@ impl Sink {
     pub(crate) fn work(&mut self) -> bool {
         let Self::Log { writer, .. } = self else { return false };
         writer.borrow_mut().work().unwrap_or_else(|error| {
-            report(&error);
+            complain(&error);
             false
         })
     }
 }
 
-fn report(error: &logfile::Error) {
+fn complain(error: &logfile::Error) {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    eprintln!("{error}{cause}");
+    report!("{error}{cause}");
 }

@@ -7,6 +7,7 @@ use proto::containerd::task::v2::KillRequest;
 use crate::event_loop::Shim;
 use crate::failure::Failure;
 use crate::process::State;
+use crate::report::report;
 use crate::server::ReplyTo;
 
 use super::{Answer, Outcome, now};
@@ -77,13 +78,13 @@ pub(crate) fn kill_rest(shim: &mut Shim, id: &str) {
     let Some(container) = shim.containers.get(id) else { return };
     if let Some(cgroup) = &container.cgroup {
         if let Err(error) = cgroup.kill_all() {
-            eprintln!("kill what is left of {id}: {error}");
+            report!("kill what is left of {id}: {error}");
         }
         return;
     }
     let runtime = container.runtime.clone();
     let command = runtime.command(&["kill", "--all", id, "9"]);
     if let Err(text) = shim.call(&runtime, command, |_, _| ()) {
-        eprintln!("kill what is left of {id}: {text}");
+        report!("kill what is left of {id}: {text}");
     }
 }
