@@ -12,6 +12,9 @@ mod resolver;
 mod stored;
 mod streams;
 
+#[cfg(test)]
+mod tests;
+
 pub use export::Export;
 pub use import::Import;
 pub use progress::Progress;
