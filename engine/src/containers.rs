@@ -4,7 +4,6 @@
 //! whoever starts, ends, changes or removes it. Before anything outside exists the record says so
 //! ([`record::Intent`]); `reconcile` undoes or finishes what a killed daemon left half-made.
 
-pub mod attach;
 pub mod config;
 mod copy_up;
 pub mod create;

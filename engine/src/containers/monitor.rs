@@ -85,6 +85,7 @@ impl Containers {
                 tracing::warn!(container = container.id, error = error.full_text(), "could not be compared with its task");
             }
         }
+        self.compare_execs().await;
     }
 
     /// Takes in an end that nobody told of.
