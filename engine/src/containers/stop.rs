@@ -241,3 +241,29 @@ impl Containers {
         Ok(())
     }
 }
+
+impl Containers {
+    /// Somebody has attached.
+    pub fn attached(&self, container: &Container) {
+        self.event(container, "attach", &[]);
+    }
+
+    /// Somebody has detached by the keys.
+    pub fn detached(&self, container: &Container) {
+        self.event(container, "detach", &[]);
+    }
+
+    /// The one client whose input it was has sent all of it: the process reads its end. Before the start, the
+    /// end comes when the shim has what was sent.
+    pub async fn close_input(&self, container: &Arc<Container>) {
+        let mut pulse = container.watch();
+        let up = pulse.wait_for(|pulse| pulse.state.status.has_process() || pulse.removed || pulse.exits > 0);
+        if up.await.is_err() {
+            return;
+        }
+        container.streams.release_stdin();
+        if let Err(error) = self.client.close_stdin(&container.id, "").await {
+            tracing::debug!(container = container.id, %error, "its input is closed already");
+        }
+    }
+}
