@@ -13,6 +13,8 @@ pub mod request;
 pub mod runtime;
 pub mod services;
 pub mod snapshots;
+pub mod transfer;
+pub mod unpack;
 
 /// The version that clients are told.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+containerd-rs");

@@ -28,6 +28,8 @@ mod open;
 mod sandboxes;
 pub mod snapshots;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use containers::Containers;
 pub(crate) use db::generation;

@@ -49,6 +49,16 @@ impl Stack {
     /// # Panics
     /// A daemon doesn't come up.
     pub fn start() -> Self {
+        let mut stack = Self::without_engine();
+        stack.start_engined();
+        stack
+    }
+
+    /// Starts the registry and containerd-rs alone.
+    ///
+    /// # Panics
+    /// A daemon doesn't come up.
+    pub fn without_engine() -> Self {
         let dir = tempfile::Builder::new().prefix("stack-").tempdir_in("/var/tmp").expect("make a folder");
         let netns = Netns::new();
         let registry = Registry::start(&netns, dir.path());
@@ -56,7 +66,6 @@ impl Stack {
         registry.push(&netns, &image, "busybox:1");
         let mut stack = Self { engined: None, containerd: None, registry: Some(registry), image, netns, dir };
         stack.start_containerd();
-        stack.start_engined();
         stack
     }
 
@@ -118,6 +127,13 @@ impl Stack {
         if let Some(daemon) = self.engined.take() {
             daemon.kill_9();
         }
+        if let Some(daemon) = self.containerd.take() {
+            daemon.kill_9();
+        }
+    }
+
+    /// kill -9 of containerd-rs alone.
+    pub fn kill_containerd_9(&mut self) {
         if let Some(daemon) = self.containerd.take() {
             daemon.kill_9();
         }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::hijack::{self, Client, InputEnd};
 use super::query::{flag, text};
@@ -112,26 +113,29 @@ async fn serve(
         end
     };
     let write = async {
-        let both = |kind: Output| (kind == Output::Stdout && wanted.stdout) || (kind == Output::Stderr && wanted.stderr);
+        let (stdout, stderr) = (wanted.stdout, wanted.stderr);
+        let takes = move |kind: Output| (kind == Output::Stdout && stdout) || (kind == Output::Stderr && stderr);
         // Without a terminal the log is exact by lines: log and live output are one reading, without a seam.
         if wanted.logs {
             let follow = wanted.stream && !tty && running;
             let request = LogRequest { stdout: wanted.stdout, stderr: wanted.stderr, follow, ..LogRequest::default() };
-            if let Ok(mut log) = containers.logs(&container, request).await {
-                hijack::write_output(&mut *output, async || log.recv().await, !tty).await?;
+            if let Ok(log) = containers.logs(&container, request).await {
+                hijack::write_output(&mut *output, ReceiverStream::new(log), !tty).await?;
             }
             if follow {
                 return Ok(());
             }
         }
-        if let Some(mut live) = live {
-            let next = async || loop {
-                let (kind, bytes) = live.next().await?;
-                if both(kind) {
-                    return Some((kind, bytes));
+        if let Some(live) = live {
+            let chunks = futures::stream::unfold(live, move |mut live| async move {
+                loop {
+                    let (kind, bytes) = live.next().await?;
+                    if takes(kind) {
+                        return Some(((kind, bytes), live));
+                    }
                 }
-            };
-            hijack::write_output(&mut *output, next, !tty).await?;
+            });
+            hijack::write_output(&mut *output, chunks, !tty).await?;
         } else if wanted.stream && wanted.stdin {
             // Input only: attached to the end of the run.
             let mut pulse = container.watch();
@@ -141,8 +145,6 @@ async fn serve(
         }
         Ok::<(), std::io::Error>(())
     };
-    let (feed, read) = (async { tokio::join!(feed, read).1 }, ());
-    let () = read;
     let end = tokio::select! {
         written = write => {
             if let Err(error) = written {
@@ -150,7 +152,7 @@ async fn serve(
             }
             InputEnd::Closed
         }
-        end = feed => end,
+        end = async { tokio::join!(feed, read).1 } => end,
     };
     if end == InputEnd::Detached {
         containers.detached(&container);

@@ -74,9 +74,9 @@ async fn serve(containers: Containers, exec: std::sync::Arc<Exec>, client: Clien
         Err(error) => {
             // The head is out: clients look for the reason among the output.
             let text = Bytes::from(format!("{}\r\n", error.full_text()));
-            let mut once = Some((Output::Stdout, text));
+            let once = futures::stream::iter([(Output::Stdout, text)]);
             // The client may have gone.
-            let _ = hijack::write_output(&mut *output, async || once.take(), !tty).await;
+            let _ = hijack::write_output(&mut *output, once, !tty).await;
             let _ = output.shutdown().await;
             return;
         }
@@ -105,19 +105,22 @@ async fn serve(containers: Containers, exec: std::sync::Arc<Exec>, client: Clien
             std::future::pending::<()>().await;
         }
     };
-    let wanted = |kind| match kind {
-        Output::Stdout => tty || request.attach_stdout,
-        Output::Stderr => request.attach_stderr,
+    let (stdout, stderr) = (tty || request.attach_stdout, request.attach_stderr);
+    let wanted = move |kind| match kind {
+        Output::Stdout => stdout,
+        Output::Stderr => stderr,
     };
     let write = async {
-        let next = async || loop {
-            let (kind, bytes) = io.output.recv().await?;
-            if wanted(kind) {
-                return Some((kind, bytes));
+        let chunks = futures::stream::unfold(&mut io.output, move |chunks| async move {
+            loop {
+                let (kind, bytes) = chunks.recv().await?;
+                if wanted(kind) {
+                    return Some(((kind, bytes), chunks));
+                }
             }
-        };
+        });
         // A client that has gone ends its attachment, not the process.
-        let _ = hijack::write_output(&mut *output, next, !tty).await;
+        let _ = hijack::write_output(&mut *output, chunks, !tty).await;
     };
     tokio::select! {
         () = write => {}

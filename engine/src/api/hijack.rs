@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use http::{HeaderValue, StatusCode, Version as HttpVersion, header};
 use hyper::ext::ReasonPhrase;
 use hyper_util::rt::TokioIo;
@@ -77,10 +77,11 @@ where
 /// The client went away.
 pub(crate) async fn write_output(
     output: &mut (dyn AsyncWrite + Send + Unpin),
-    mut next: impl AsyncFnMut() -> Option<(Output, Bytes)>,
+    stream: impl Stream<Item = (Output, Bytes)> + Send,
     frames: bool,
 ) -> std::io::Result<()> {
-    while let Some((kind, bytes)) = next().await {
+    let mut stream = std::pin::pin!(stream);
+    while let Some((kind, bytes)) = stream.next().await {
         let bytes = if frames { frame(kind, &bytes) } else { bytes };
         output.write_all(&bytes).await?;
         output.flush().await?;

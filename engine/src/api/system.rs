@@ -113,56 +113,70 @@ async fn info(State(daemon): State<Daemon>) -> Result<Response> {
     let field = |key: &str| release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(|value| value.trim_matches('"').to_owned()).unwrap_or_default();
     let v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     let config = &daemon.config;
-    Ok(json_body(
-        StatusCode::OK,
-        &json!({
-            "ID": daemon.id,
-            "Containers": all.len(),
-            "ContainersRunning": running,
-            "ContainersPaused": paused,
-            "ContainersStopped": all.len() - running - paused,
-            "Images": images,
-            "Driver": daemon.containers.snapshotter(),
-            "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
-            "Plugins": { "Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": null, "Log": ["json-file", "local", "none"] },
-            "MemoryLimit": true, "SwapLimit": true, "CpuCfsPeriod": true, "CpuCfsQuota": true, "CPUShares": true, "CPUSet": true, "PidsLimit": true,
-            "IPv4Forwarding": true,
-            "Debug": config.debug,
-            "NFd": std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
-            "OomKillDisable": !v2,
-            "NGoroutines": 0,
-            "SystemTime": crate::timestamp::rfc3339(Some(crate::timestamp::now())),
-            "LoggingDriver": config.log_driver,
-            "CgroupDriver": "cgroupfs",
-            "CgroupVersion": if v2 { "2" } else { "1" },
-            "NEventsListener": 0,
-            "KernelVersion": kernel,
-            "OperatingSystem": field("PRETTY_NAME"),
-            "OSVersion": field("VERSION_ID"),
-            "OSType": "linux",
-            "Architecture": machine,
-            "IndexServerAddress": "https://index.docker.io/v1/",
-            "RegistryConfig": { "IndexConfigs": {}, "InsecureRegistryCIDRs": config.insecure_registries, "Mirrors": config.registry_mirrors },
-            "NCPU": std::thread::available_parallelism().map_or(1, usize::from),
-            "MemTotal": memory,
-            "GenericResources": null,
-            "DockerRootDir": config.data_root,
-            "HttpProxy": "", "HttpsProxy": "", "NoProxy": "",
-            "Name": rustix::system::uname().nodename().to_string_lossy(),
-            "Labels": config.labels,
-            "ExperimentalBuild": false,
-            "ServerVersion": ENGINE_VERSION,
-            "Runtimes": runtimes,
-            "DefaultRuntime": daemon.containers.runtimes().default_name(),
-            "Swarm": { "NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": false, "Error": "", "RemoteManagers": null },
-            "LiveRestoreEnabled": true,
-            "Isolation": "",
-            "InitBinary": "",
-            "ContainerdCommit": { "ID": below },
-            "RuncCommit": { "ID": "" },
-            "InitCommit": { "ID": "" },
-            "SecurityOptions": ["name=seccomp,profile=builtin"],
-            "Warnings": null,
-        }),
-    ))
+    let mut info = json!({
+        "ID": daemon.id,
+        "Containers": all.len(),
+        "ContainersRunning": running,
+        "ContainersPaused": paused,
+        "ContainersStopped": all.len() - running - paused,
+        "Images": images,
+        "Driver": daemon.containers.snapshotter(),
+        "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+        "Plugins": {
+            "Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": null, "Log": ["json-file", "local", "none"],
+        },
+    });
+    for key in ["MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares", "CPUSet", "PidsLimit", "IPv4Forwarding"] {
+        info[key] = true.into();
+    }
+    let host = json!({
+        "Debug": config.debug,
+        "NFd": std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
+        "OomKillDisable": !v2,
+        "NGoroutines": 0,
+        "SystemTime": crate::timestamp::rfc3339(Some(crate::timestamp::now())),
+        "LoggingDriver": config.log_driver,
+        "CgroupDriver": "cgroupfs",
+        "CgroupVersion": if v2 { "2" } else { "1" },
+        "NEventsListener": 0,
+        "KernelVersion": kernel,
+        "OperatingSystem": field("PRETTY_NAME"),
+        "OSVersion": field("VERSION_ID"),
+        "OSType": "linux",
+        "Architecture": machine,
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "RegistryConfig": { "IndexConfigs": {}, "InsecureRegistryCIDRs": config.insecure_registries, "Mirrors": config.registry_mirrors },
+        "NCPU": std::thread::available_parallelism().map_or(1, usize::from),
+        "MemTotal": memory,
+        "GenericResources": null,
+        "DockerRootDir": config.data_root,
+        "HttpProxy": "",
+        "HttpsProxy": "",
+        "NoProxy": "",
+        "Name": rustix::system::uname().nodename().to_string_lossy(),
+        "Labels": config.labels,
+    });
+    let engine = json!({
+        "ExperimentalBuild": false,
+        "ServerVersion": ENGINE_VERSION,
+        "Runtimes": runtimes,
+        "DefaultRuntime": daemon.containers.runtimes().default_name(),
+        "Swarm": {
+            "NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": false, "Error": "", "RemoteManagers": null,
+        },
+        "LiveRestoreEnabled": true,
+        "Isolation": "",
+        "InitBinary": "",
+        "ContainerdCommit": { "ID": below },
+        "RuncCommit": { "ID": "" },
+        "InitCommit": { "ID": "" },
+        "SecurityOptions": ["name=seccomp,profile=builtin"],
+        "Warnings": null,
+    });
+    for part in [host, engine] {
+        if let (Value::Object(info), Value::Object(part)) = (&mut info, part) {
+            info.extend(part);
+        }
+    }
+    Ok(json_body(StatusCode::OK, &info))
 }

@@ -107,7 +107,7 @@ impl Containers {
         let failed = |source: std::io::Error| Error::caused(format!("make the files of container {}", record.id), source);
         std::fs::create_dir_all(&dir).map_err(failed)?;
         std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o710)).map_err(failed)?;
-        mounts::make_sources(&record.mounts).map_err(failed)?;
+        mounts::make_sources(&record.mounts, &self.volumes)?;
         if record.mounts.iter().any(|mount| mount.copy_up) {
             let mounts = self.client.snapshot_mounts(&record.snapshotter, &record.id).await?;
             let at = self.rootfs_dir(&record.id);

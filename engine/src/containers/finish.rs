@@ -55,7 +55,7 @@ impl Containers {
         container.apply(Change::Exited { exit_code: ended.exit_code, at: ended.at, restarting: restart.is_some() })?;
         drop(operation);
         if auto_remove {
-            self.remove(container, true, true).await?;
+            Box::pin(self.remove(container, true, true)).await?;
         } else if let Some(delay) = restart {
             self.restart_later(container, delay);
         }

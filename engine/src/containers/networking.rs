@@ -9,19 +9,6 @@ use super::{Container, Containers};
 use crate::error::{Error, Kind, Result};
 use crate::networks::{self, DnsOptions, EndpointSettings, Mode, PortBinding, Request};
 
-impl From<networks::Error> for Error {
-    fn from(error: networks::Error) -> Self {
-        let kind = match error.status() {
-            400 => Kind::InvalidParameter,
-            403 => Kind::Forbidden,
-            404 => Kind::NotFound,
-            409 => Kind::Conflict,
-            _ => Kind::System,
-        };
-        Self::new(kind, error.to_string())
-    }
-}
-
 /// A container's namespaces that come from somewhere else.
 #[derive(Debug, Default)]
 pub(super) struct Joined {
@@ -129,4 +116,73 @@ pub(super) fn endpoints(record: &Record) -> Result<BTreeMap<String, EndpointSett
         all.entry(mode.to_owned()).or_default();
     }
     Ok(all)
+}
+
+#[async_trait::async_trait]
+impl crate::api::networks::Members for Containers {
+    async fn connect(&self, name: &str, network: &networks::Network, settings: EndpointSettings) -> Result<String> {
+        let container = self.registry.find(name)?;
+        let _operation = container.operation.lock().await;
+        let already = container.record();
+        if already.network_mode() == "host" {
+            return Err(Error::new(Kind::Forbidden, "container sharing network namespace with another container or host cannot be connected to any other network"));
+        }
+        let known = |key: &String| *key == network.name || *key == network.id || (key.len() >= 12 && network.id.starts_with(key.as_str()));
+        if endpoints(&already)?.keys().any(|key| known(key)) {
+            return Err(Error::new(Kind::Forbidden, format!("endpoint with name {} already exists in network {}", already.name, network.name)));
+        }
+        let stored = serde_json::to_value(&settings).and_then(serde_json::from_value);
+        let stored = stored.map_err(|source| Error::invalid(format!("invalid endpoint settings: {source}")))?;
+        if container.state().status.has_process() {
+            let sandbox = self.networks.connect(&container.id, &network.id, settings).await?;
+            self.write_hosts(&container.id, &sandbox.files.hosts)?;
+        }
+        container.update(|record| {
+            if record.network_mode() == "none" {
+                record.host_config.network_mode = Some(network.name.clone());
+            }
+            record.endpoints.insert(network.name.clone(), stored);
+            Ok(())
+        })?;
+        Ok(container.id.clone())
+    }
+
+    async fn disconnect(&self, name: &str, network: &networks::Network, force: bool) -> Result<String> {
+        let container = match self.registry.find(name) {
+            Ok(container) => container,
+            Err(_) if force => {
+                self.networks.disconnect(name, &network.id).await?;
+                return Ok(name.to_owned());
+            }
+            Err(error) => return Err(error),
+        };
+        let _operation = container.operation.lock().await;
+        let keys: Vec<String> = endpoints(&container.record())?.into_keys().collect();
+        let known = |key: &&String| **key == network.name || **key == network.id;
+        let Some(key) = keys.iter().find(known).cloned() else {
+            return Err(Error::system(format!("container {} is not connected to the network {}", container.id, network.name)));
+        };
+        if container.state().status.has_process() {
+            let sandbox = self.networks.disconnect(&container.id, &network.id).await?;
+            self.write_hosts(&container.id, &sandbox.files.hosts)?;
+        }
+        container.update(|record| {
+            record.endpoints.remove(&key);
+            if record.network_mode() == key {
+                // The mode's network comes back with each start unless the mode goes elsewhere.
+                let next = record.endpoints.keys().min().cloned().unwrap_or_else(|| "none".into());
+                record.host_config.network_mode = Some(next);
+            }
+            Ok(())
+        })?;
+        Ok(container.id.clone())
+    }
+}
+
+impl Containers {
+    /// Into the same file: it is bound into the container.
+    fn write_hosts(&self, id: &str, text: &str) -> Result<()> {
+        let path = self.data_dir(id).join("hosts");
+        std::fs::write(&path, text).map_err(|source| Error::caused(format!("write {}", path.display()), source))
+    }
 }

@@ -68,17 +68,21 @@ impl Containers {
         };
         self.unmake(container).await;
         self.execs.forget(&container.id);
+        let mut gone = Vec::new();
         if volumes {
             for mount in record.mounts.iter().filter(|mount| mount.anonymous) {
                 let Some(name) = &mount.volume else { continue };
-                let others = self.registry.using_volume(name).into_iter().any(|id| id != container.id);
-                let dir = self.volumes_root().join(name);
-                if !others && let Err(error) = std::fs::remove_dir_all(&dir) && error.kind() != std::io::ErrorKind::NotFound {
-                    tracing::warn!(volume = name, %error, "an anonymous volume stays");
-                }
+                gone.push(name.clone());
             }
         }
         self.event(container, "destroy", &[]);
-        self.registry.remove(container)
+        self.registry.remove(container)?;
+        for name in gone {
+            // One that another container uses too (by --volumes-from) stays.
+            if let Err(error) = self.volumes.remove(&name, true) {
+                tracing::debug!(volume = name, error = error.full_text(), "an anonymous volume stays");
+            }
+        }
+        Ok(())
     }
 }

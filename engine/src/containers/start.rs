@@ -88,7 +88,7 @@ impl Containers {
         let runtime = self.runtimes.resolve(record.host_config.runtime.as_deref().unwrap_or_default())?;
         self.ensure_snapshot(&record).await?;
         self.clear_remote(id).await?;
-        super::mounts::make_sources(&record.mounts).map_err(|source| Error::caused("make mount sources", source))?;
+        super::mounts::make_sources(&record.mounts, &self.volumes)?;
         container.streams.make().map_err(|source| Error::caused(format!("make the fifos of {id}"), source))?;
         let around = self.surroundings(&record).await?;
         let rootfs = self.client.snapshot_mounts(&record.snapshotter, id).await?;
