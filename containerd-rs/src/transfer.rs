@@ -4,6 +4,7 @@ mod credentials;
 mod fetch;
 mod progress;
 mod pull;
+mod resolver;
 mod streams;
 
 pub use progress::Progress;

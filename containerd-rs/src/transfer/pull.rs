@@ -1,19 +1,19 @@
 //! Pulling: registry → image store, layers unpacked while they come in.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use archive::WhiteoutForm;
 use futures::stream::{FuturesUnordered, StreamExt};
 use oci::image::MAX_DOCUMENT;
 use oci::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Reference};
 use proto::containerd::services::images::v1::Image;
-use registry::{Client, Options};
+use proto::containerd::types::transfer::RegistryResolver;
+use registry::Repository;
 use tokio::sync::Semaphore;
 
-use super::credentials::AskingClient;
-use super::fetch::{Target, fetch, tee};
+use super::fetch::{Target, fetch, refused, tee};
 use super::progress::{Progress, to_proto};
+use super::resolver::repository;
 use super::streams::Open;
 use crate::blocking::blocking;
 use crate::content::Store;
@@ -37,10 +37,8 @@ pub struct Pull {
     pub lease: Option<String>,
     /// What to pull.
     pub reference: String,
-    /// `http`, `https`, or empty.
-    pub scheme: String,
-    /// Further headers to the registry.
-    pub headers: Vec<(String, String)>,
+    /// How the registry is reached.
+    pub resolver: RegistryResolver,
     /// Stream to ask for credentials on.
     pub credentials: Option<Open>,
     /// Name of the image; empty for the reference.
@@ -84,14 +82,13 @@ impl Puller {
     /// The reference isn't valid, the registry refuses or can't be reached, a blob or layer is
     /// damaged, the disk is full.
     pub async fn pull(&self, mut pull: Pull) -> Result<()> {
-        let reference: Reference =
-            pull.reference.parse().map_err(|error: oci::ReferenceError| Error::invalid(error.to_string()))?;
+        let (reference, client) = repository(&pull.reference, &pull.resolver, pull.credentials.take())?;
         let (lease, own) = match pull.lease.take() {
             Some(lease) => (lease, false),
             None => (self.own_lease(&pull.namespace).await?, true),
         };
         let namespace = pull.namespace.clone();
-        let result = self.run(pull, &reference, &lease).await;
+        let result = self.run(pull, &reference, &client, &lease).await;
         if own {
             let (db, id) = (self.db.clone(), lease.clone());
             if let Err(error) = blocking(move || db.leases().delete(&namespace, &id)).await {
@@ -113,7 +110,7 @@ impl Puller {
         Ok(id)
     }
 
-    async fn run(&self, pull: Pull, reference: &Reference, lease: &str) -> Result<()> {
+    async fn run(&self, pull: Pull, reference: &Reference, client: &Repository, lease: &str) -> Result<()> {
         let source =
             format!("distribution.source.{}", reference.domain().split(':').next().unwrap_or_default());
         let target = Target {
@@ -124,20 +121,8 @@ impl Puller {
             progress: pull.progress.clone(),
         };
         pull.progress.step(format!("Resolving from {}", pull.reference)).await;
-        let credentials = pull.credentials.map(|stream| {
-            Arc::new(AskingClient::new(stream, &pull.reference)) as Arc<dyn registry::CredentialSource>
-        });
-        let options = Options { default_scheme: pull.scheme, credentials, headers: pull.headers };
-        let failed = |error: registry::RegistryError| {
-            let kind = match &error {
-                registry::RegistryError::NotFound(_) => Kind::NotFound,
-                registry::RegistryError::Unreachable { .. } => Kind::Unavailable,
-                _ => Kind::Unknown,
-            };
-            Error::new(kind, format!("failed to resolve image {}", pull.reference)).because(error)
-        };
-        let client = Client::new(reference, options).await.map_err(failed)?;
-        let root = client.resolve(reference).await.map_err(failed)?;
+        let failed = |error| refused(format!("failed to resolve image {}", pull.reference), error);
+        let root = client.resolve(reference.object()).await.map_err(failed)?;
         pull.progress.step(format!("Pulling from {}", pull.reference)).await;
 
         let mut platforms = pull.platforms;
@@ -145,12 +130,12 @@ impl Puller {
         if platforms.is_empty() {
             platforms.push(Platform::host());
         }
-        let manifests = self.documents(&target, &client, &root, &platforms).await?;
+        let manifests = self.documents(&target, client, &root, &platforms).await?;
         if manifests.is_empty() {
             return Err(Error::not_found(format!("no match for platform in manifest {}", root.digest)));
         }
         for (descriptor, manifest) in &manifests {
-            self.image(&target, &client, descriptor, manifest, &pull.unpacks).await?;
+            self.image(&target, client, descriptor, manifest, &pull.unpacks).await?;
         }
         let image = Image {
             name: if pull.name.is_empty() { pull.reference.clone() } else { pull.name },
@@ -171,7 +156,7 @@ impl Puller {
     async fn documents(
         &self,
         target: &Target,
-        client: &Client,
+        client: &Repository,
         root: &Descriptor,
         platforms: &[Platform],
     ) -> Result<Vec<(Descriptor, Manifest)>> {
@@ -202,7 +187,7 @@ impl Puller {
     async fn document(
         &self,
         target: &Target,
-        client: &Client,
+        client: &Repository,
         blob: &Descriptor,
         parent: &str,
     ) -> Result<Document> {
@@ -227,7 +212,7 @@ impl Puller {
     async fn image(
         &self,
         target: &Target,
-        client: &Client,
+        client: &Repository,
         descriptor: &Descriptor,
         manifest: &Manifest,
         unpacks: &[Unpack],
@@ -306,7 +291,7 @@ impl Puller {
     async fn layer(
         &self,
         target: &Target,
-        client: &Client,
+        client: &Repository,
         layer: &Descriptor,
         parent: &str,
         unpack: bool,

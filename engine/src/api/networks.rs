@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::Ipv4Addr,
     sync::Arc,
 };
 
@@ -13,13 +14,10 @@ use axum::{
     routing::{get, post},
 };
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{
-    error::json_body,
-    query::{flag, text},
-};
+use super::{error::json_body, query::text};
 use crate::{
     error::{Error, Result},
     events::Events,
@@ -134,7 +132,7 @@ async fn list(State(context): State<Context>, Query(query): Parameters) -> Resul
     let filters = Filters::parse(text(&query, "filters"))?;
     filters.only(&["driver", "id", "idOrName", "label", "label!", "name", "scope", "type", "dangling"])?;
     let dangling = filters.flag("dangling")?;
-    let shown: Vec<Value> = context
+    let shown: Vec<Shown> = context
         .networks
         .list()
         .iter()
@@ -220,7 +218,6 @@ async fn prune(State(context): State<Context>, Query(query): Parameters) -> Resu
             }
         }
     }
-    let _ = flag(&query, "force");
     Ok(json_body(StatusCode::OK, &json!({ "NetworksDeleted": removed })))
 }
 
@@ -235,54 +232,101 @@ fn tell(context: &Context, action: &str, network: &Network, container: Option<&s
     context.events.publish("network", action, &network.id, attributes);
 }
 
-/// A network in docker's field order.
-fn render(context: &Context, network: &Network, full: bool) -> Value {
-    let config: Vec<Value> = network
-        .subnet
-        .iter()
-        .map(|subnet| {
-            let mut entry = Map::new();
-            entry.insert("Subnet".into(), subnet.net.to_string().into());
-            if let Some(range) = subnet.range {
-                entry.insert("IPRange".into(), range.to_string().into());
-            }
-            entry.insert("Gateway".into(), subnet.gateway.to_string().into());
-            if !subnet.auxiliary.is_empty() {
-                entry.insert("AuxiliaryAddresses".into(), json!(subnet.auxiliary));
-            }
-            entry.into()
-        })
-        .collect();
-    let mut containers = Map::new();
-    if full {
-        for member in context.networks.attached(&network.id) {
-            let shown = json!({
-                "Name": member.name,
-                "EndpointID": member.endpoint,
-                "MacAddress": member.mac,
-                "IPv4Address": member.address.to_string(),
-                "IPv6Address": "",
-            });
-            containers.insert(member.container, shown);
-        }
+/// A network as clients see it. Field order is docker's.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Shown {
+    name: String,
+    id: String,
+    created: String,
+    scope: &'static str,
+    driver: String,
+    #[serde(rename = "EnableIPv4")]
+    ipv4: bool,
+    #[serde(rename = "EnableIPv6")]
+    ipv6: bool,
+    #[serde(rename = "IPAM")]
+    ipam: ShownIpam,
+    internal: bool,
+    attachable: bool,
+    ingress: bool,
+    config_from: Value,
+    config_only: bool,
+    containers: BTreeMap<String, Member>,
+    options: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShownIpam {
+    driver: &'static str,
+    options: Option<BTreeMap<String, String>>,
+    config: Vec<ShownSubnet>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShownSubnet {
+    subnet: String,
+    #[serde(rename = "IPRange", skip_serializing_if = "Option::is_none")]
+    ip_range: Option<String>,
+    gateway: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    auxiliary_addresses: BTreeMap<String, Ipv4Addr>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Member {
+    name: String,
+    #[serde(rename = "EndpointID")]
+    endpoint: String,
+    mac_address: String,
+    #[serde(rename = "IPv4Address")]
+    ipv4: String,
+    #[serde(rename = "IPv6Address")]
+    ipv6: String,
+}
+
+fn render(context: &Context, network: &Network, full: bool) -> Shown {
+    let config = network.subnet.iter().map(|subnet| ShownSubnet {
+        subnet: subnet.net.to_string(),
+        ip_range: subnet.range.map(|range| range.to_string()),
+        gateway: subnet.gateway.to_string(),
+        auxiliary_addresses: subnet.auxiliary.clone(),
+    });
+    let members = if full { context.networks.attached(&network.id) } else { Vec::new() };
+    let containers = members.into_iter().map(|member| {
+        let shown = Member {
+            name: member.name,
+            endpoint: member.endpoint,
+            mac_address: member.mac,
+            ipv4: member.address.to_string(),
+            ipv6: String::new(),
+        };
+        (member.container, shown)
+    });
+    Shown {
+        name: network.name.clone(),
+        id: network.id.clone(),
+        created: network.created.clone(),
+        scope: "local",
+        driver: network.driver.clone(),
+        ipv4: true,
+        ipv6: false,
+        ipam: ShownIpam {
+            driver: "default",
+            options: (!network.ipam_options.is_empty()).then(|| network.ipam_options.clone()),
+            config: config.collect(),
+        },
+        internal: network.internal,
+        attachable: network.attachable,
+        ingress: false,
+        config_from: json!({"Network": ""}),
+        config_only: false,
+        containers: containers.collect(),
+        options: network.options.clone(),
+        labels: network.labels.clone(),
     }
-    let options = (!network.ipam_options.is_empty()).then_some(&network.ipam_options);
-    json!({
-        "Name": network.name,
-        "Id": network.id,
-        "Created": network.created,
-        "Scope": "local",
-        "Driver": network.driver,
-        "EnableIPv4": true,
-        "EnableIPv6": false,
-        "IPAM": {"Driver": "default", "Options": options, "Config": config},
-        "Internal": network.internal,
-        "Attachable": network.attachable,
-        "Ingress": false,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": false,
-        "Containers": containers,
-        "Options": network.options,
-        "Labels": network.labels,
-    })
 }

@@ -6,8 +6,34 @@ use serde_json::{Map, Value, json};
 use super::{Images, list::created_nanos};
 use crate::{error::Result, timestamp};
 
-/// An image in full: JSON in docker's order.
-pub type Inspect = Value;
+/// An image in full. Field order is docker's.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names are the API's")]
+pub struct Inspect {
+    pub id: String,
+    pub repo_tags: Vec<String>,
+    pub repo_digests: Vec<String>,
+    pub parent: String,
+    pub comment: String,
+    pub created: String,
+    pub docker_version: String,
+    pub author: String,
+    pub config: Value,
+    pub architecture: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub variant: String,
+    pub os: String,
+    pub size: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_size: Option<i64>,
+    pub graph_driver: Value,
+    #[serde(rename = "RootFS")]
+    pub root_fs: Value,
+    pub metadata: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub descriptor: Option<Value>,
+}
 
 /// One step of an image's history.
 #[derive(Debug, Clone, Serialize)]
@@ -33,38 +59,30 @@ impl Images {
         let size: i64 = self.layer_sizes(parsed).await.iter().sum();
         let text = |key: &str| parsed.raw.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let comment = parsed.config.history.last().map(|step| step.comment.clone()).unwrap_or_default();
-        let mut shown = Map::new();
-        let mut put = |key: &str, value: Value| drop(shown.insert(key.to_owned(), value));
-        put("Id", image.id().into());
-        put("RepoTags", json!(image.tags));
-        put("RepoDigests", json!(image.digests));
-        put("Parent", "".into());
-        put("Comment", comment.into());
-        put("Created", parsed.config.created.clone().unwrap_or_else(|| timestamp::rfc3339(None)).into());
-        put("DockerVersion", text("docker_version").into());
-        put("Author", parsed.config.author.clone().into());
-        put("Config", config(parsed.raw.get("config"), minor));
-        put("Architecture", text("architecture").into());
-        let variant = text("variant");
-        if !variant.is_empty() {
-            put("Variant", variant.into());
-        }
-        put("Os", text("os").into());
-        put("Size", size.into());
-        if minor <= 43 {
-            put("VirtualSize", size.into());
-        }
-        put("GraphDriver", json!({"Data": null, "Name": self.inner.config.snapshotter}));
-        put("RootFS", json!({"Type": "layers", "Layers": parsed.config.rootfs.diff_ids}));
         let tagged = (image.tagged > 0).then(|| image.tagged.saturating_mul(1_000_000_000));
-        put("Metadata", json!({"LastTagTime": timestamp::rfc3339(tagged)}));
-        if minor >= 48 {
-            put(
-                "Descriptor",
-                json!({"mediaType": image.target.media_type, "digest": image.target.digest, "size": image.target.size}),
-            );
-        }
-        Ok(Value::Object(shown))
+        let target = &image.target;
+        Ok(Inspect {
+            id: image.id().to_owned(),
+            repo_tags: image.tags.clone(),
+            repo_digests: image.digests.clone(),
+            parent: String::new(),
+            comment,
+            created: parsed.config.created.clone().unwrap_or_else(|| timestamp::rfc3339(None)),
+            docker_version: text("docker_version"),
+            author: parsed.config.author.clone(),
+            config: config(parsed.raw.get("config"), minor),
+            architecture: text("architecture"),
+            variant: text("variant"),
+            os: text("os"),
+            size,
+            virtual_size: (minor <= 43).then_some(size),
+            graph_driver: json!({"Data": null, "Name": self.inner.config.snapshotter}),
+            root_fs: json!({"Type": "layers", "Layers": parsed.config.rootfs.diff_ids}),
+            metadata: json!({"LastTagTime": timestamp::rfc3339(tagged)}),
+            descriptor: (minor >= 48).then(
+                || json!({"mediaType": target.media_type, "digest": target.digest, "size": target.size}),
+            ),
+        })
     }
 
     /// The steps that made the image, newest first.

@@ -96,6 +96,10 @@ impl Images {
         let reference = wanted(&request.name, &request.tag)?;
         let platform = platform(&request.platform)?;
         let before = self.target_of(&reference).await?;
+        let here = self.all().await?;
+        let here =
+            here.iter().flat_map(|image| &image.parsed.manifest.layers).map(|layer| layer.digest.to_string());
+        let lines = Lines::new(here.collect());
         let scheme = if self.is_plain(reference.domain()) { "http" } else { "" };
         let call = PullRequest {
             reference: reference.to_string(),
@@ -117,25 +121,23 @@ impl Images {
                 break;
             }
         }
-        let (sender, lines) = mpsc::channel(64);
+        let (sender, answer) = mpsc::channel(64);
         let images = self.clone();
         if first.is_none() {
             // Nothing to fetch, or nothing that could be: it is over.
             pulling.end().await.map_err(|error| failed(&reference, &error))?;
-            let task =
-                tokio::spawn(
-                    async move { images.finish(&reference, before, Lines::default(), &sender).await },
-                );
-            return Ok(Pulled { lines, task });
+            let task = tokio::spawn(async move { images.finish(&reference, before, lines, &sender).await });
+            return Ok(Pulled { lines: answer, task });
         }
         let task = tokio::spawn(async move {
-            let told = images.follow(&reference, pulling, first, &sender).await;
+            let _ = sender.send(Line::pulling(reference.path(), reference.object())).await;
+            let told = images.follow(&reference, pulling, first, lines, &sender).await;
             match told {
                 Ok(lines) => images.finish(&reference, before, lines, &sender).await,
                 Err(error) => drop(sender.send(Line::failure(&error.full_text())).await),
             }
         });
-        Ok(Pulled { lines, task })
+        Ok(Pulled { lines: answer, task })
     }
 
     async fn follow(
@@ -143,10 +145,9 @@ impl Images {
         reference: &Reference,
         mut pulling: Pulling,
         first: Option<types::transfer::Progress>,
+        mut lines: Lines,
         sender: &mpsc::Sender<Line>,
     ) -> Result<Lines> {
-        let mut lines = Lines::default();
-        let _ = sender.send(Line::pulling(reference.path(), reference.object())).await;
         let mut next = first;
         while let Some(progress) = next {
             for line in lines.take(&progress) {
@@ -168,15 +169,12 @@ impl Images {
     ) {
         let done = async {
             let image = self.resolve(&reference.to_string()).await?;
-            if lines.is_empty() {
-                let _ = sender.send(Line::pulling(reference.path(), reference.object())).await;
-            }
+            let changed = before.as_ref().is_none_or(|old| old.digest != image.target.digest);
             let layers: Vec<String> =
                 image.parsed.manifest.layers.iter().map(|l| l.digest.to_string()).collect();
-            for line in lines.rest(&layers) {
+            for line in lines.rest(&layers, changed) {
                 let _ = sender.send(line).await;
             }
-            let changed = before.as_ref().is_none_or(|old| old.digest != image.target.digest);
             if let Some(old) = before.filter(|_| changed) {
                 self.dangle(&old, &reference.to_string()).await?;
             }

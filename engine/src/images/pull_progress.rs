@@ -1,6 +1,8 @@
 //! The daemon's reports turned into docker's lines: layers base first, `Extracting` and `Pull complete`
 //! strictly in order.
 
+use std::collections::HashSet;
+
 use proto::containerd::types::transfer::Progress;
 use serde::Serialize;
 
@@ -123,15 +125,20 @@ enum Stage {
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     layers: Vec<(String, Stage)>,
+    /// Layers that were here before.
+    known: HashSet<String>,
+    /// `Already exists`, unsaid until something new follows: an image that is up to date says nothing of
+    /// its layers.
+    unsaid: Vec<Line>,
 }
 
 impl Lines {
-    pub(super) fn is_layer(progress: &Progress) -> bool {
-        digest(progress).is_some()
+    pub(super) fn new(known: HashSet<String>) -> Self {
+        Lines { known, ..Lines::default() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.layers.is_empty()
+    pub(super) fn is_layer(progress: &Progress) -> bool {
+        digest(progress).is_some()
     }
 
     /// The lines that follow from one report.
@@ -141,10 +148,12 @@ impl Lines {
         let at = match self.layers.iter().position(|(known, _)| *known == digest) {
             Some(at) => at,
             None => {
-                if progress.event == "already exists" {
-                    self.layers.push((digest.clone(), Stage::Done));
-                    return vec![Line::layer(&digest, "Already exists")];
+                if progress.event == "already exists" || self.known.contains(&digest) {
+                    self.unsaid.push(Line::layer(&digest, "Already exists"));
+                    self.layers.push((digest, Stage::Done));
+                    return lines;
                 }
+                lines.append(&mut self.unsaid);
                 lines.push(Line::layer(&digest, "Pulling fs layer"));
                 self.layers.push((digest.clone(), Stage::Known));
                 self.layers.len() - 1
@@ -157,7 +166,7 @@ impl Lines {
                 self.layers[at].1 = Stage::Downloading;
                 lines.push(Line::amount(&digest, "Downloading", progress.progress, progress.total));
             }
-            "complete" | "already exists" => self.downloaded(at, &mut lines),
+            "complete" | "already exists" if stage < Stage::Done => self.downloaded(at, &mut lines),
             "extracting" if stage < Stage::Unpacked => {
                 self.downloaded(at, &mut lines);
                 if self.layers[..at].iter().all(|(_, stage)| *stage == Stage::Done) {
@@ -174,9 +183,10 @@ impl Lines {
         lines
     }
 
-    /// What was left unsaid at the end, for all layers of the image that had something to do.
-    pub(super) fn rest(&mut self, layers: &[String]) -> Vec<Line> {
-        let mut lines = Vec::new();
+    /// What was left unsaid at the end, for all layers of the image that had something to do; of layers that
+    /// were here before only if the image is a new one.
+    pub(super) fn rest(&mut self, layers: &[String], new: bool) -> Vec<Line> {
+        let mut lines = if new { std::mem::take(&mut self.unsaid) } else { Vec::new() };
         for at in 0..self.layers.len() {
             if self.layers[at].1 < Stage::Unpacked && layers.contains(&self.layers[at].0) {
                 self.downloaded(at, &mut lines);
@@ -274,7 +284,21 @@ mod tests {
                 "c Pull complete"
             ]
         );
-        assert!(lines.rest(&[]).is_empty());
+        assert!(lines.rest(&[], true).is_empty());
+    }
+
+    #[test]
+    fn layers_that_are_here_are_told_of_only_for_a_new_image() {
+        let known = || Lines::new(HashSet::from([format!("sha256:{}", "a".repeat(64))]));
+        let mut lines = known();
+        assert!(lines.take(&report("waiting", 'a', 0)).is_empty());
+        assert!(lines.take(&report("complete", 'a', 10)).is_empty());
+        assert!(lines.rest(&[], false).is_empty());
+        let mut lines = known();
+        lines.take(&report("waiting", 'a', 0));
+        let told: Vec<_> =
+            lines.take(&report("waiting", 'b', 0)).into_iter().map(|line| line.status).collect();
+        assert_eq!(told, ["Already exists", "Pulling fs layer", "Waiting"]);
     }
 
     #[test]
