@@ -53,7 +53,7 @@ pub(crate) fn ended(shim: &mut Shim, id: &str, exec: &str, exit: Exit) {
     }
     if exec.is_empty() {
         if let Err(error) = exit.save(&container.bundle) {
-            eprintln!("write exit record of {id}: {error}");
+            crate::complaint::complain!("write exit record of {id}: {error}");
         }
         if !owns_pids {
             // Nobody else kills what the init leaves behind.

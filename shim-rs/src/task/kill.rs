@@ -72,13 +72,13 @@ pub(crate) fn kill_rest(shim: &mut Shim, id: &str) {
     let Some(container) = shim.containers.get(id) else { return };
     if let Some(cgroup) = &container.cgroup {
         if let Err(error) = cgroup.kill_all() {
-            eprintln!("kill what is left of {id}: {error}");
+            crate::complaint::complain!("kill what is left of {id}: {error}");
         }
         return;
     }
     let runtime = container.runtime.clone();
     let command = runtime.command(&["kill", "--all", id, "9"]);
     if let Err(text) = shim.call(&runtime, command, |_, _| ()) {
-        eprintln!("kill what is left of {id}: {text}");
+        crate::complaint::complain!("kill what is left of {id}: {text}");
     }
 }
