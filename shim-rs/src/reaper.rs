@@ -87,6 +87,14 @@ pub(crate) fn init_deadline(shim: &mut Shim, id: &str) {
     }
 }
 
+/// The runtime says that the container is gone: its init has been killed, whether or not we were told yet.
+pub(crate) fn gone(shim: &mut Shim, id: &str) {
+    let init = shim.containers.get(id).map(|c| &c.init).filter(|init| init.exit().is_none());
+    if let Some(pid) = init.map(|init| init.pid) {
+        tell(shim, id, "", Exit::now(pid, 137));
+    }
+}
+
 /// All output first, then the state, the event and the waiters.
 fn tell(shim: &mut Shim, id: &str, exec: &str, exit: Exit) {
     let Some(container) = shim.containers.get_mut(id) else { return };

@@ -41,7 +41,12 @@ pub(super) fn kill(shim: &mut Shim, to: ReplyTo, request: &KillRequest) -> Outco
     }
     args.extend([request.id.as_str(), number.as_str()]);
     let all = request.all;
+    let thaw = (paused && signal == libc::SIGKILL).then(|| request.id.clone());
     let then = move |shim: &mut Shim, result: Result<(), String>| {
+        if let Some(container) = thaw.as_ref().and_then(|id| shim.containers.get_mut(id)) {
+            // Not every runtime does it, and a frozen process doesn't die on cgroup v1.
+            container.paused = container.cgroup.as_ref().is_none_or(|cgroup| cgroup.thaw().is_err());
+        }
         let answer = match result {
             Ok(()) => Ok(().encode_to_vec()),
             // With `all` nobody left to be killed is what was wanted.
