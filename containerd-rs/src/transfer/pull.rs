@@ -62,16 +62,16 @@ pub struct Unpack {
     pub snapshotter: String,
 }
 
-/// Pulls into the daemon's stores.
+/// Copies images between registries, archives and the daemon's stores.
 #[derive(Clone, Debug)]
-pub struct Puller {
-    db: Db,
-    store: Store,
-    snapshots: Snapshots,
+pub struct Copier {
+    pub(super) db: Db,
+    pub(super) store: Store,
+    pub(super) snapshots: Snapshots,
 }
 
-impl Puller {
-    /// A puller into these stores.
+impl Copier {
+    /// A copier over these stores.
     pub fn new(db: Db, store: Store, snapshots: Snapshots) -> Self {
         Self { db, store, snapshots }
     }
@@ -83,19 +83,28 @@ impl Puller {
     /// damaged, the disk is full.
     pub async fn pull(&self, mut pull: Pull) -> Result<()> {
         let (reference, client) = repository(&pull.reference, &pull.resolver, pull.credentials.take())?;
-        let (lease, own) = match pull.lease.take() {
-            Some(lease) => (lease, false),
-            None => (self.own_lease(&pull.namespace).await?, true),
-        };
         let namespace = pull.namespace.clone();
+        let (lease, is_own) = self.lease(&namespace, pull.lease.take()).await?;
         let result = self.run(pull, &reference, &client, &lease).await;
-        if own {
-            let (db, id) = (self.db.clone(), lease.clone());
-            if let Err(error) = blocking(move || db.leases().delete(&namespace, &id)).await {
-                tracing::warn!(lease, %error, "let go of a pull's lease");
-            }
+        if is_own {
+            self.let_go(namespace, lease).await;
         }
         result
+    }
+
+    /// The request's lease, or one of our own; true says so.
+    pub(super) async fn lease(&self, namespace: &str, given: Option<String>) -> Result<(String, bool)> {
+        match given {
+            Some(lease) => Ok((lease, false)),
+            None => Ok((self.own_lease(namespace).await?, true)),
+        }
+    }
+
+    pub(super) async fn let_go(&self, namespace: String, lease: String) {
+        let (db, id) = (self.db.clone(), lease.clone());
+        if let Err(error) = blocking(move || db.leases().delete(&namespace, &id)).await {
+            tracing::warn!(lease, %error, "let go of a transfer's lease");
+        }
     }
 
     async fn own_lease(&self, namespace: &str) -> Result<String> {
@@ -253,6 +262,25 @@ impl Puller {
         drop(jobs);
         if let Some(plan) = plan {
             self.commit(target, manifest, &parent, plan, extracted).await?;
+        }
+        Ok(())
+    }
+
+    /// Unpacks a manifest whose blobs are in the store already.
+    pub(super) async fn unpack_stored(
+        &self,
+        target: &Target,
+        descriptor: &Descriptor,
+        manifest: &Manifest,
+        unpacks: &[Unpack],
+    ) -> Result<()> {
+        let suits = |unpack: &&Unpack| {
+            descriptor.platform.as_ref().is_none_or(|platform| unpack.platform.rank(platform).is_some())
+        };
+        for unpack in unpacks.iter().filter(suits) {
+            let plan = self.plan(target, manifest, &unpack.snapshotter).await?;
+            let parent = super::progress::name_of(descriptor);
+            self.commit(target, manifest, &parent, plan, HashMap::new()).await?;
         }
         Ok(())
     }
