@@ -1,0 +1,11 @@
+//! Signal dispositions of what is about to be executed.
+#![allow(unsafe_code, reason = "signal(2) can install handlers and is therefore unsafe")]
+
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask, signal};
+
+/// Undoes what Rust's start-up (SIGPIPE ignored) and our own blocking did: both survive exec.
+pub(crate) fn reset() -> nix::Result<()> {
+    // SAFETY: the default action is no handler.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}
