@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# The whole stack in five minutes: pull, run, logs, a published port, both daemons killed under a live
+# container, the runtime swapped. Private folders and a private network namespace; all gone at the end.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+bin=$PWD/target/release
+export PATH=$bin:$PATH
+dir=$(mktemp -d /var/tmp/engine-demo-XXXXXX)
+ns=demo$$
+pids=()
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+timed() {  # runs a command, shows it, its output and its wall time
+  printf '  \033[36m$ %s\033[0m\n' "${SHOW:-$*}"
+  local start end
+  start=$(date +%s%N)
+  "$@" 2>&1 | sed 's/^/    /'
+  end=$(date +%s%N)
+  printf '    \033[2m(%d ms)\033[0m\n' $(((end - start) / 1000000))
+}
+inside() { nsenter --net=/run/netns/$ns "$@"; }
+engine() { inside "$bin/engine" -H "unix://$dir/engined.sock" "$@"; }
+e() { SHOW="engine $*" timed engine "$@"; }
+wait_for() {
+  for _ in $(seq 500); do "$@" >/dev/null 2>&1 && return; sleep 0.02; done
+  echo "demo: never came: $*" >&2; exit 1
+}
+start_containerd() {
+  inside containerd-rs --root "$dir/root" --state "$dir/state" --address "$dir/containerd.sock" >>"$dir/containerd-rs.log" 2>&1 &
+  containerd_pid=$!; pids+=($!)
+}
+start_engined() {
+  inside engined -H "unix://$dir/engined.sock" --data-root "$dir/data" --exec-root "$dir/exec" \
+    --pidfile "$dir/engined.pid" --containerd "$dir/containerd.sock" >>"$dir/engined.log" 2>&1 &
+  engined_pid=$!; pids+=($!)
+}
+cleanup() {
+  local status=$?
+  trap - EXIT
+  engine ps -aq 2>/dev/null | while read -r id; do engine rm -f "$id" >/dev/null 2>&1 || true; done
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  ip netns del $ns 2>/dev/null || true
+  if [ $status != 0 ]; then
+    echo "demo: failed; the daemons' last words:" >&2
+    tail -n 15 "$dir"/*.log >&2 || true
+  fi
+  rm -rf --one-file-system "$dir"
+  exit $status
+}
+trap cleanup EXIT
+
+say "1  A registry on loopback with an image made of this machine's own busybox"
+ip netns add $ns && ip -n $ns link set lo up
+mkdir -p "$dir"/{registry,rootfs/bin,rootfs/www,rootfs/etc,rootfs/tmp,rootfs/proc,rootfs/sys,rootfs/dev}
+cp /bin/busybox "$dir/rootfs/bin/busybox"
+for applet in sh ls cat echo sleep usleep true httpd wget hostname ps id date; do ln -s busybox "$dir/rootfs/bin/$applet"; done
+echo "hello from inside the container" >"$dir/rootfs/www/index.html"
+echo "root:x:0:0:root:/root:/bin/sh" >"$dir/rootfs/etc/passwd"
+cat >"$dir/registry.yml" <<EOF
+version: 0.1
+log: {level: error}
+storage: {filesystem: {rootdirectory: $dir/registry}}
+http: {addr: 127.0.0.1:5000}
+EOF
+inside docker-registry serve "$dir/registry.yml" >"$dir/registry.log" 2>&1 & pids+=($!)
+wait_for inside curl -fs http://127.0.0.1:5000/v2/
+(cd "$dir" && umoci init --layout layout && umoci new --image layout:1 && umoci insert --image layout:1 rootfs / \
+  && umoci config --image layout:1 --config.env PATH=/bin --config.cmd sh) >/dev/null 2>&1
+inside skopeo --insecure-policy copy --dest-tls-verify=false "oci:$dir/layout:1" docker://127.0.0.1:5000/busybox:1 >/dev/null
+image=127.0.0.1:5000/busybox:1
+echo "  $image is served"
+
+say "2  The daemons"
+start_containerd
+wait_for ctr -a "$dir/containerd.sock" version
+start_engined
+wait_for engine version
+echo "  containerd-rs ($containerd_pid) and engined ($engined_pid) listen"
+
+say "3  Pull, run, look"
+e pull $image
+e images
+e run --rm $image echo "hello, world"
+e run -d --name web -p 8080:80 $image httpd -f -h /www
+e ps
+SHOW="curl http://127.0.0.1:8080/" timed inside curl -s --retry 5 --retry-connrefused http://127.0.0.1:8080/
+
+say "4  Both daemons are killed with -9 while a container writes a line every 2 ms"
+e run -d --name writer $image sh -c 'i=0; while :; do echo line $i; i=$((i+1)); usleep 2000; done'
+pid=$(engine inspect -f '{{.State.Pid}}' writer)
+kill -9 $engined_pid $containerd_pid
+sleep 2
+[ -d /proc/$pid ] && echo "  the container (pid $pid) lives and goes on writing"
+start_containerd; wait_for ctr -a "$dir/containerd.sock" version
+start_engined; wait_for engine version
+e ps
+e exec writer echo "still here"
+e stop -t 0 writer
+engine logs writer >"$dir/lines"
+awk '{ if ($2 != NR-1) { bad=1 } } END { if (bad) { print "  LINES ARE MISSING"; exit 1 } print "  " NR " lines in the log: none missing, none double" }' "$dir/lines"
+
+say "5  The low-level runtime, swapped"
+for runtime in runc-rs runc; do
+  e run --rm --runtime $runtime $image sh -c "echo made by $runtime"
+done
+
+say "6  Cleaning up"
+e rm -f web writer
+e ps -a
+left=$(grep -c "$dir" /proc/self/mounts || true)
+echo "  mounts left behind: $left"
+[ "$left" = 0 ]
+say "done"

@@ -1,0 +1,71 @@
+//! A real docker-registry on loopback, in a test's own network namespace.
+
+use std::path::Path;
+
+use crate::{BusyboxImage, Daemon, Netns, wait};
+
+/// The port it listens on; the network namespace is the test's own.
+const PORT: u16 = 5000;
+
+/// A running registry.
+#[derive(Debug)]
+pub struct Registry {
+    daemon: Daemon,
+}
+
+impl Registry {
+    /// Starts one with its data below `dir`.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn start(netns: &Netns, dir: &Path) -> Self {
+        let data = dir.join("registry");
+        std::fs::create_dir_all(&data).expect("make the registry's folder");
+        let config = dir.join("registry.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp:\n  addr: 127.0.0.1:{PORT}\n",
+            data.display()
+        );
+        std::fs::write(&config, text).expect("write the registry's configuration");
+        let mut command = netns.command("docker-registry");
+        command.arg("serve").arg(&config);
+        let mut daemon = Daemon::start("docker-registry", command, &dir.join("registry.log"));
+        wait::eventually("the registry answers", || {
+            daemon.assert_alive();
+            let url = format!("http://127.0.0.1:{PORT}/v2/");
+            netns
+                .command("curl")
+                .args(["-fs", "-o", "/dev/null", &url])
+                .status()
+                .ok()?
+                .success()
+                .then_some(())
+        });
+        Self { daemon }
+    }
+
+    /// `HOST:PORT/NAME`.
+    pub fn name(&self, image: &str) -> String {
+        format!("127.0.0.1:{PORT}/{image}")
+    }
+
+    /// Pushes an image under `name` (`repo:tag`).
+    ///
+    /// # Panics
+    /// skopeo fails.
+    pub fn push(&self, netns: &Netns, image: &BusyboxImage, name: &str) {
+        let source = format!("oci-archive:{}", image.archive.display());
+        let target = format!("docker://{}", self.name(name));
+        let output = netns
+            .command("skopeo")
+            .args(["--insecure-policy", "copy", "--dest-tls-verify=false", &source, &target])
+            .output()
+            .expect("run skopeo");
+        assert!(output.status.success(), "skopeo: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Stops it.
+    pub fn stop(self) {
+        self.daemon.terminate();
+    }
+}

@@ -1,0 +1,4 @@
+//! The whole stack, seen from outside: binaries, sockets, files. One binary, so that it links once.
+
+mod architecture;
+mod daemon;

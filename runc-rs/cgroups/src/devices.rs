@@ -1,0 +1,9 @@
+//! Which devices may be opened or made: rules to a policy, and its enforcement on v1 and v2.
+
+pub(crate) mod bpf;
+mod policy;
+pub(crate) mod program;
+pub(crate) mod v1;
+
+pub(crate) use policy::Policy;
+pub use policy::default_device_rules;

@@ -1,0 +1,128 @@
+//! Which directory of each hierarchy a container gets. Nothing is made here.
+//!
+//! A seam with two sides: [`Cgroupfs`] names the directories itself; a systemd driver will ask systemd for a
+//! scope. Until it is there, `slice:prefix:name` paths are refused by name, not placed somewhere else.
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::LinuxResources;
+
+use crate::cgroup::{Cgroup, Dir};
+use crate::detect::{Hierarchy, Host, clean};
+use crate::error::{Error, Result};
+
+/// What a container's configuration says about its place.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// `linux.cgroupsPath`.
+    pub cgroups_path: Option<&'a Path>,
+    /// The container's id: the place of a container whose configuration names none.
+    pub id: &'a str,
+    /// What will be set, for controllers that only the v2 side of a hybrid machine has.
+    pub resources: Option<&'a LinuxResources>,
+}
+
+/// Decides the directories.
+pub trait Placement {
+    /// The directories for `request`; nothing is made yet.
+    fn place(&self, host: &Host, request: &Request<'_>) -> Result<Cgroup>;
+}
+
+/// The driver that makes directories itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cgroupfs;
+
+/// The driver for `--systemd-cgroup`: refuses, with a clear error, until systemd is spoken.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Systemd;
+
+impl Placement for Systemd {
+    fn place(&self, _host: &Host, request: &Request<'_>) -> Result<Cgroup> {
+        let path = match request.cgroups_path {
+            Some(path) => path.to_string_lossy().into_owned(),
+            None => format!("system.slice:runc:{}", request.id),
+        };
+        if path.split(':').count() != 3 {
+            return Err(Error::invalid(
+                "linux.cgroupsPath",
+                format!(
+                    "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got {path:?} instead"
+                ),
+            ));
+        }
+        Err(Error::SystemdDriver { path })
+    }
+}
+
+impl Placement for Cgroupfs {
+    /// An absolute path starts at each hierarchy's mount. A relative one, and the default (the id), start at
+    /// the caller's own cgroup; on v2 at its parent, since a cgroup with processes can't have children with
+    /// controllers.
+    fn place(&self, host: &Host, request: &Request<'_>) -> Result<Cgroup> {
+        let path = request.cgroups_path.filter(|p| !p.as_os_str().is_empty());
+        let (inner, absolute) = match path {
+            Some(path) => (clean(path), path.is_absolute()),
+            None => (clean(Path::new(request.id)), false),
+        };
+        if inner.as_os_str().is_empty() {
+            return Err(Error::invalid("linux.cgroupsPath", "a container can't live in the root cgroup"));
+        }
+        let on_v1 = |h: &Hierarchy| {
+            if absolute { h.mount.join(&inner) } else { h.mount.join(&h.own).join(&inner) }
+        };
+        let mut dirs: Vec<Dir> =
+            host.v1.iter().map(|h| Dir { controllers: h.controllers.clone(), path: on_v1(h) }).collect();
+        let unified = host.unified.as_ref().filter(|_| dirs.is_empty() || needs_unified(&dirs, request));
+        if let Some(h) = unified {
+            let parent = h.own.parent().map(Path::to_owned).unwrap_or_default();
+            let base = if absolute { PathBuf::new() } else { parent };
+            dirs.push(Dir { controllers: Vec::new(), path: h.mount.join(base).join(&inner) });
+        }
+        Ok(Cgroup::new(host.layout(), dirs))
+    }
+}
+
+/// On a hybrid machine the v2 directory is made only for what no v1 hierarchy can do.
+fn needs_unified(v1: &[Dir], request: &Request<'_>) -> bool {
+    let lacks = |name: &str| !v1.iter().any(|d| d.controllers.iter().any(|c| c == name));
+    let Some(resources) = request.resources else { return false };
+    let huge = resources.hugepage_limits().as_ref().is_some_and(|l| !l.is_empty());
+    let rdma = resources.rdma().as_ref().is_some_and(|r| !r.is_empty());
+    (huge && lacks("hugetlb")) || (rdma && lacks("rdma"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v2(own: &str) -> Host {
+        Host::parse("1 0 0:1 / /cg rw - cgroup2 none rw\n", &format!("0::{own}\n")).unwrap()
+    }
+
+    fn place(host: &Host, path: Option<&str>) -> Result<Cgroup> {
+        Cgroupfs.place(host, &Request { cgroups_path: path.map(Path::new), id: "box", resources: None })
+    }
+
+    #[test]
+    fn absolute_relative_and_default_paths_go_where_runc_puts_them() {
+        let host = v2("/user/session");
+        let dir = |p| place(&host, p).unwrap().unified().unwrap().to_owned();
+        assert_eq!(dir(Some("/docker/a")), Path::new("/cg/docker/a"));
+        assert_eq!(dir(Some("a/b")), Path::new("/cg/user/a/b"));
+        assert_eq!(dir(None), Path::new("/cg/user/box"));
+        assert_eq!(dir(Some("/../../../etc")), Path::new("/cg/etc"));
+    }
+
+    #[test]
+    fn the_root_cgroup_is_no_place() {
+        assert!(matches!(place(&v2("/"), Some("/..")), Err(Error::Invalid { .. })));
+    }
+
+    #[test]
+    fn systemd_paths_are_refused_by_name() {
+        let request = Request { cgroups_path: Some(Path::new("a.slice:docker:x")), id: "x", resources: None };
+        assert!(matches!(Systemd.place(&v2("/"), &request), Err(Error::SystemdDriver { .. })));
+        let request = Request { cgroups_path: Some(Path::new("/a/b")), ..request };
+        assert!(matches!(Systemd.place(&v2("/"), &request), Err(Error::Invalid { .. })));
+    }
+}
