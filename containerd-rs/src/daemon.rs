@@ -6,8 +6,9 @@ mod socket;
 
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -26,12 +27,18 @@ use crate::runtime::{Exits, Launcher, Layout, Manager};
 use crate::services::introspection::Part;
 use crate::services::{
     containers, content, diff, events, events_ttrpc, health, images, introspection, leases, namespaces,
-    snapshots, tasks, version,
+    snapshots, streaming, tasks, transfer, version,
 };
 use crate::snapshots::{Native, Overlayfs, Snapshots, Snapshotter};
+use crate::transfer::{Puller, Streams};
 
 const CONTENT: &str = "io.containerd.content.v1.content";
 const METADATA: &str = "io.containerd.metadata.v1.redb";
+/// Windows of one stream and of a connection, in bytes: blobs are written in chunks of 1 to 8 MiB.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// How long requests may take to end when the daemon stops.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Runs the daemon until it is told to stop. Shims and their containers live on.
 ///
@@ -42,7 +49,18 @@ pub fn main(config: Config) -> anyhow::Result<()> {
     for key in &config.unknown {
         tracing::warn!(key, "a key of the configuration means nothing here");
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(config))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(run(config));
+    // A thread that blocks on a file doesn't hold up the end.
+    runtime.shutdown_timeout(GRACE);
+    ended
+}
+
+/// The path of this program, where a new build may have taken its place.
+fn own_binary() -> std::io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    let text = path.to_string_lossy();
+    Ok(text.strip_suffix(" (deleted)").map_or_else(|| path.clone(), PathBuf::from))
 }
 
 fn directory(path: &Path, mode: u32) -> anyhow::Result<()> {
@@ -109,7 +127,12 @@ fn open(config: &Config) -> anyhow::Result<(Parts, Vec<Part>)> {
     let layout = Layout::new(root, &config.state);
     let exits = Arc::new(Exits::new(exchange.clone(), layout.clone()));
     let debug = matches!(config.debug.level.as_str(), "debug" | "trace");
-    let launcher = Launcher::new(&config.grpc.address, &config.ttrpc.address, debug);
+    let launcher = Launcher {
+        address: config.grpc.address.clone(),
+        ttrpc_address: config.ttrpc.address.clone(),
+        daemon: own_binary().context("find the daemon's own binary")?,
+        debug,
+    };
     let manager = Manager::new(layout, launcher, exits.clone());
     for service in [
         "containers",
@@ -122,7 +145,9 @@ fn open(config: &Config) -> anyhow::Result<(Parts, Vec<Part>)> {
         "leases",
         "namespaces",
         "snapshots",
+        "streaming",
         "tasks",
+        "transfer",
         "version",
     ] {
         parts.push(Part::new("io.containerd.grpc.v1", service, None));
@@ -140,6 +165,8 @@ fn routes(config: &Config, parts: &Parts, shown: Vec<Part>) -> anyhow::Result<Ro
             );)+
         };
     }
+    let streams = Streams::default();
+    let puller = Puller::new(parts.db.clone(), parts.store.clone(), parts.snapshots.clone());
     let introspection = introspection::IntrospectionService::open(&config.root, shown)?;
     serve! {
         HealthServer<_> = health::HealthService;
@@ -157,6 +184,10 @@ fn routes(config: &Config, parts: &Parts, shown: Vec<Part>) -> anyhow::Result<Ro
             leases::LeasesService::new(parts.db.clone(), parts.collector.clone());
         api::snapshots::v1::snapshots_server::SnapshotsServer<_> =
             snapshots::SnapshotsService::new(parts.snapshots.clone());
+        api::streaming::v1::streaming_server::StreamingServer<_> =
+            streaming::StreamingService::new(streams.clone());
+        api::transfer::v1::transfer_server::TransferServer<_> =
+            transfer::TransferService::new(parts.db.clone(), puller, streams);
         api::tasks::v1::tasks_server::TasksServer<_> =
             tasks::TasksService::new(parts.db.clone(), parts.manager.clone());
         api::events::v1::events_server::EventsServer<_> =
@@ -186,29 +217,37 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let (_grpc_socket, grpc) = socket::Socket::bind(&config.grpc.address, uid, gid)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Entered before anybody can ask; reached while the sockets are served already.
+    let found = parts.manager.find().context("look for tasks")?;
     let db = parts.db.clone();
-    parts.manager.recover(move |namespace, id| {
-        db.containers()
-            .get(namespace, id)
-            .ok()
-            .and_then(|container| container.runtime)
-            .map(|runtime| runtime.name)
-    });
+    tracing::info!(tasks = found.count(), "tasks of an earlier daemon");
+    tokio::spawn(found.recover(move |namespace, id| {
+        let container = db.containers().get(namespace, id).ok()?;
+        container.runtime.map(|runtime| runtime.name)
+    }));
     tokio::spawn(events_ttrpc::serve(ttrpc, parts.exits.clone()));
     tokio::spawn(gc::schedule(parts.db.clone(), parts.collector.clone()));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(address = %config.grpc.address.display(), "containerd-rs serves");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
         .layer(guard::PanicGuard)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .add_routes(routes)
-        .serve_with_incoming(UnixListenerStream::new(grpc));
+        .serve_with_incoming_shutdown(UnixListenerStream::new(grpc), async {
+            let _ = stopped.await;
+        });
+    let mut server = std::pin::pin!(server);
     tokio::select! {
-        ended = server => ended.context("serve gRPC")?,
+        ended = &mut server => ended.context("serve gRPC")?,
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    // Long streams (events, waits) would hold a graceful stop; clients connect again.
     tracing::info!("stopping; the shims and their containers live on");
+    let _ = stop.send(());
+    // Streams of events and those who wait for a process never end by themselves.
+    let _ = tokio::time::timeout(GRACE, server).await;
     Ok(())
 }

@@ -13,6 +13,7 @@ pub mod request;
 pub mod runtime;
 pub mod services;
 pub mod snapshots;
+pub mod transfer;
 pub mod unpack;
 
 /// The version that clients are told.

@@ -6,6 +6,7 @@
 mod bundle;
 mod exits;
 mod launch;
+mod log;
 mod manager;
 mod recover;
 mod task;
@@ -17,25 +18,3 @@ pub use exits::Exits;
 pub use launch::Launcher;
 pub use manager::{Create, Manager};
 pub use task::{Exit, Stdio, Task};
-
-/// Copies a bundle's `log` fifo, where its shim writes its log, to the daemon's standard error.
-fn shim_log(bundle: &std::path::Path, id: &str) -> Option<tokio::task::AbortHandle> {
-    use tokio::io::{AsyncBufReadExt, BufReader};
-    // Open for both: no end of file between two shims, and no waiting for the first.
-    let fifo = tokio::net::unix::pipe::OpenOptions::new().read_write(true).open_receiver(bundle.join("log"));
-    let fifo = match fifo {
-        Ok(fifo) => fifo,
-        Err(error) => {
-            tracing::warn!(id, %error, "open the shim's log");
-            return None;
-        }
-    };
-    let id = id.to_owned();
-    let copy = tokio::spawn(async move {
-        let mut lines = BufReader::new(fifo).split(b'\n');
-        while let Ok(Some(line)) = lines.next_segment().await {
-            tracing::info!(id, "shim: {}", String::from_utf8_lossy(&line));
-        }
-    });
-    Some(copy.abort_handle())
-}

@@ -47,7 +47,7 @@ fn take_pairs(fields: &[u8], segments: &mut Vec<(u64, u64)>) -> Result<()> {
 /// The map that PAX records of the formats 0.0 and 0.1 gave.
 pub(crate) fn from_records(records: &SparseRecords, limits: &Limits) -> Result<Vec<(u64, u64)>> {
     let numbers = records.map.as_deref().unwrap_or_default();
-    if numbers.len() % 2 != 0 {
+    if !numbers.len().is_multiple_of(2) {
         return Err(bad());
     }
     if numbers.len() as u64 / 2 > limits.segments {

@@ -20,6 +20,9 @@ use crate::connect::Client;
 use crate::error::{Error, Result};
 use crate::streaming::ByteStream;
 
+/// How long the last reports are waited for when the pull itself has ended.
+const LAST_REPORTS: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A user's secret for a registry.
 #[derive(Clone, Default)]
 pub struct Credentials {
@@ -143,7 +146,11 @@ impl Client {
             let mut transfer = std::pin::pin!(service.transfer(call));
             let mut reports = std::pin::pin!(reports);
             let answer = tokio::select! {
-                answer = &mut transfer => answer,
+                answer = &mut transfer => {
+                    // The last reports may still be on their way; the daemon ends the stream after them.
+                    let _ = tokio::time::timeout(LAST_REPORTS, reports).await;
+                    answer
+                }
                 () = &mut reports => transfer.await,
             };
             answer.map(drop).map_err(|status| Error::new("pull", reference, status))

@@ -6,6 +6,9 @@ pub mod image;
 pub mod media_type;
 pub mod platform;
 pub mod reference;
+pub mod seccomp_default;
+pub mod spec;
+pub mod user;
 
 pub use chain_id::{chain_id, chain_ids};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};

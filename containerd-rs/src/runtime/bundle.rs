@@ -1,223 +1,316 @@
-//! Bundles: a task's directory, owned by the daemon and shared with its shim.
+//! Bundles: a directory for every task.
 //!
 //! ```text
-//! STATE/io.containerd.runtime.v2.task/NS/ID/   0700, the task's bundle; `.ID` is one being removed
-//!   config.json         the container's spec, byte for byte
-//!   rootfs/             where the shim mounts the root file system
-//!   work -> ROOT/io.containerd.runtime.v2.task/NS/ID
-//!   log                 fifo: the shim's log, copied to ours
-//!   shim-binary-path    the binary that `start` was run of, written before it is run
-//!   bootstrap.json      how to reach the shim, written when `start` has answered
-//!   exits               exits told so far (see `exits.rs`)
+//! STATE/io.containerd.runtime.v2.task/NS/ID/     0711/0700 (0710 and the mapped group with a user namespace)
+//!   config.json        the spec, byte for byte
+//!   rootfs/            where the shim mounts the snapshot
+//!   work               → ROOT/io.containerd.runtime.v2.task/NS/ID
+//!   log                fifo: the shim's log, copied to the daemon's standard error
+//!   shim-binary-path   the shim's binary, written before it runs
+//!   bootstrap.json     what the shim answered: {version, address, protocol}
+//!   exits              which exits were told (exits.rs)
+//!   …                  the shim's own files
+//! STATE/io.containerd.runtime.v2.task/NS/.ID     being removed
 //! ```
 
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, umount2};
+use nix::sys::stat::Mode;
+use serde_json::Value;
 
 use super::launch::Bootstrap;
 use crate::error::{Error, Result};
 
 const DIRECTORY: &str = "io.containerd.runtime.v2.task";
-const BINARY: &str = "shim-binary-path";
 const BOOTSTRAP: &str = "bootstrap.json";
+const SHIM_PATH: &str = "shim-binary-path";
+/// Mounts stacked on one rootfs that are taken off.
+const MAX_STACK: usize = 64;
 
 /// Where bundles and work directories are.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    state: PathBuf,
-    root: PathBuf,
+    bundles: PathBuf,
+    works: PathBuf,
 }
 
 impl Layout {
-    /// The layout below the daemon's root and state directories.
+    /// The layout under the daemon's two directories.
     pub fn new(root: &Path, state: &Path) -> Self {
-        Self { state: state.join(DIRECTORY), root: root.join(DIRECTORY) }
+        Self { bundles: state.join(DIRECTORY), works: root.join(DIRECTORY) }
     }
 
-    /// A task's bundle.
-    pub fn bundle(&self, namespace: &str, id: &str) -> PathBuf {
-        self.state.join(namespace).join(id)
+    /// The directory of all bundles.
+    pub(super) fn bundles(&self) -> &Path {
+        &self.bundles
     }
 
-    fn work(&self, namespace: &str, id: &str) -> PathBuf {
-        self.root.join(namespace).join(id)
+    /// The directory of all work directories.
+    pub(super) fn works(&self) -> &Path {
+        &self.works
     }
 
-    /// Makes a bundle with `spec` as its config.json. What a failure leaves is removed.
-    ///
-    /// # Errors
-    /// Already exists, or a file operation failed.
-    pub(super) fn create(&self, namespace: &str, id: &str, spec: &[u8], binary: &Path) -> Result<PathBuf> {
-        let bundle = self.bundle(namespace, id);
-        let step = |error: io::Error| Error::caused(format!("make the bundle {}", bundle.display()), error);
-        if bundle.exists() {
-            return Err(Error::already_exists(format!("bundle {}", bundle.display())));
+    /// A task's bundle directory.
+    pub(super) fn bundle(&self, namespace: &str, id: &str) -> PathBuf {
+        self.bundles.join(namespace).join(id)
+    }
+}
+
+/// A task's directory.
+#[derive(Clone, Debug)]
+pub(super) struct Bundle {
+    pub(super) namespace: String,
+    pub(super) id: String,
+    path: PathBuf,
+    work: PathBuf,
+}
+
+impl Bundle {
+    /// The bundle of a task, whether it exists or not.
+    pub(super) fn of(layout: &Layout, namespace: &str, id: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            id: id.to_owned(),
+            path: layout.bundle(namespace, id),
+            work: layout.works.join(namespace).join(id),
         }
-        let made = self.fill(namespace, id, &bundle, spec, binary);
-        if made.is_err() {
-            let _ = self.remove(namespace, id);
-        }
-        made.map_err(step)?;
-        Ok(bundle)
     }
 
-    fn fill(&self, namespace: &str, id: &str, bundle: &Path, spec: &[u8], binary: &Path) -> io::Result<()> {
-        directory(&self.state.join(namespace), 0o711)?;
-        directory(&self.root.join(namespace), 0o711)?;
-        let group = remapped_group(spec);
-        std::fs::DirBuilder::new().mode(if group.is_some() { 0o710 } else { 0o700 }).create(bundle)?;
-        if group.is_some() {
-            std::os::unix::fs::chown(bundle, None, group)?;
-        }
-        let work = self.work(namespace, id);
-        directory(&work, 0o711)?;
-        std::os::unix::fs::symlink(&work, bundle.join("work"))?;
-        std::fs::DirBuilder::new().mode(0o711).create(bundle.join("rootfs"))?;
-        nix::unistd::mkfifo(&bundle.join("log"), nix::sys::stat::Mode::from_bits_truncate(0o700))?;
-        write(&bundle.join(BINARY), binary.as_os_str().as_encoded_bytes(), 0o600)?;
-        write(&bundle.join("config.json"), spec, 0o644)
+    /// The directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Writes down how to reach the shim.
-    pub(super) fn save_bootstrap(&self, namespace: &str, id: &str, bootstrap: &Bootstrap) -> Result<()> {
-        let path = self.bundle(namespace, id).join(BOOTSTRAP);
-        let text = serde_json::to_vec(bootstrap).unwrap_or_default();
-        write(&path, &text, 0o644).map_err(|error| Error::caused(format!("write {}", path.display()), error))
-    }
-
-    /// How to reach the shim of a bundle: what we wrote, or what a shim of old wrote itself.
-    pub(super) fn bootstrap(&self, namespace: &str, id: &str) -> Option<Bootstrap> {
-        let bundle = self.bundle(namespace, id);
-        let text = std::fs::read(bundle.join(BOOTSTRAP)).or_else(|_| std::fs::read(bundle.join("address")));
-        Bootstrap::parse(&text.ok()?).ok()
-    }
-
-    /// The shim's binary.
-    pub(super) fn binary(&self, namespace: &str, id: &str) -> Option<PathBuf> {
-        let text = std::fs::read_to_string(self.bundle(namespace, id).join(BINARY)).ok()?;
-        (!text.is_empty()).then(|| text.into())
-    }
-
-    /// Removes a bundle: unmounts its rootfs, takes it out of sight, then deletes it.
-    ///
-    /// # Errors
-    /// The rootfs can't be unmounted; the bundle stays.
-    pub(super) fn remove(&self, namespace: &str, id: &str) -> Result<()> {
-        let bundle = self.bundle(namespace, id);
-        let removed = unmount(&bundle.join("rootfs")).and_then(|()| {
-            let hidden = self.state.join(namespace).join(format!(".{id}"));
-            match std::fs::rename(&bundle, &hidden) {
-                Ok(()) => remove_tree(&hidden),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                Err(error) => Err(error),
+    /// Makes the directory with everything that `start` of a shim may look for; nothing stays if
+    /// that fails.
+    pub(super) fn create(&self, spec: &[u8]) -> Result<()> {
+        let parsed: Value = match serde_json::from_slice(spec) {
+            Ok(parsed) => parsed,
+            Err(error) if error.is_eof() => {
+                return Err(Error::caused("read the container's spec", "unexpected end of JSON input"));
             }
-        });
-        removed.map_err(|error| Error::caused(format!("remove the bundle {}", bundle.display()), error))?;
-        let _ = std::fs::remove_dir_all(self.work(namespace, id));
+            Err(error) => return Err(Error::caused("read the container's spec", error)),
+        };
+        if fs::symlink_metadata(&self.path).is_ok() {
+            // No task answers for it (the caller looked), so it is what an earlier removal left.
+            self.remove()?;
+        }
+        self.fill(spec, &parsed).map_err(|error| {
+            let _ = self.remove();
+            Error::caused(format!("make the bundle {}", self.path.display()), error)
+        })
+    }
+
+    fn fill(&self, spec: &[u8], parsed: &Value) -> io::Result<()> {
+        for directory in [&self.path, &self.work] {
+            if let Some(parent) = directory.parent() {
+                DirBuilder::new().mode(0o711).recursive(true).create(parent)?;
+            }
+        }
+        DirBuilder::new().mode(0o700).create(&self.path)?;
+        if let Some(gid) = mapped_root_group(parsed) {
+            chown(&self.path, None, Some(gid))?;
+            fs::set_permissions(&self.path, Permissions::from_mode(0o710))?;
+        }
+        match DirBuilder::new().mode(0o711).create(&self.work) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                fs::remove_dir_all(&self.work)?;
+                DirBuilder::new().mode(0o711).create(&self.work)?;
+            }
+            other => other?,
+        }
+        DirBuilder::new().mode(0o711).create(self.path.join("rootfs"))?;
+        symlink(&self.work, self.path.join("work"))?;
+        fs::write(self.path.join("config.json"), spec)?;
+        nix::unistd::mkfifo(&self.log(), Mode::S_IRWXU)?;
         Ok(())
     }
 
-    /// Every task's namespace and id. Removes what a killed daemon was removing or had just begun.
-    pub(super) fn all(&self) -> Vec<(String, String)> {
-        let mut found = Vec::new();
-        for namespace in names(&self.state) {
-            let folder = self.state.join(&namespace);
-            for id in names(&folder) {
-                let path = folder.join(&id);
-                if id.starts_with('.') || names(&path).is_empty() {
-                    let swept = unmount(&path.join("rootfs")).and_then(|()| remove_tree(&path));
-                    if let Err(error) = swept {
-                        tracing::warn!(path = %path.display(), %error, "sweep a removed bundle");
-                    }
-                } else {
-                    found.push((namespace.clone(), id));
-                }
+    /// The shim's log fifo.
+    pub(super) fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Writes down which binary is about to run.
+    pub(super) fn write_shim_path(&self, binary: &Path) -> Result<()> {
+        self.write(SHIM_PATH, binary.as_os_str().as_encoded_bytes(), 0o600)
+    }
+
+    /// The binary that was about to run.
+    pub(super) fn shim_path(&self) -> Option<PathBuf> {
+        let text = fs::read_to_string(self.path.join(SHIM_PATH)).ok()?;
+        Some(PathBuf::from(text.trim())).filter(|path| path.is_absolute())
+    }
+
+    /// Writes down what the shim answered.
+    pub(super) fn write_bootstrap(&self, bootstrap: &Bootstrap) -> Result<()> {
+        let json =
+            serde_json::to_vec(bootstrap).map_err(|error| Error::caused("encode bootstrap.json", error))?;
+        self.write(BOOTSTRAP, &json, 0o644)
+    }
+
+    /// What the shim answered; from the shim's own `address` file if ours is missing or damaged.
+    pub(super) fn bootstrap(&self) -> Option<Bootstrap> {
+        let ours = fs::read(self.path.join(BOOTSTRAP)).ok();
+        let ours = ours.and_then(|json| serde_json::from_slice::<Bootstrap>(&json).ok());
+        ours.or_else(|| Bootstrap::parse(&fs::read(self.path.join("address")).ok()?).ok())
+    }
+
+    fn write(&self, name: &str, bytes: &[u8], mode: u32) -> Result<()> {
+        let path = self.path.join(name);
+        let unready = self.path.join(format!(".{name}"));
+        let write = || -> io::Result<()> {
+            let mut options = OpenOptions::new();
+            let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&unready)?;
+            file.write_all(bytes)?;
+            fs::rename(&unready, &path)
+        };
+        write().map_err(|error| Error::caused(format!("write {}", path.display()), error))
+    }
+
+    /// Unmounts the rootfs and removes the directories. What is gone already is no error.
+    pub(super) fn remove(&self) -> Result<()> {
+        self.take_away()
+            .map_err(|error| Error::caused(format!("remove the bundle {}", self.path.display()), error))
+    }
+
+    fn take_away(&self) -> io::Result<()> {
+        unmount_all(&self.path.join("rootfs"))?;
+        let hidden = self.path.with_file_name(format!(".{}", self.id));
+        match fs::rename(&self.path, &hidden) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // Left from an earlier try.
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+                remove_unmounted(&hidden)?;
+                fs::rename(&self.path, &hidden)?;
             }
+            other => other?,
         }
-        found
+        remove_unmounted(&hidden)?;
+        remove_tree(&self.work)
     }
 }
 
-fn names(directory: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
-}
-
-fn directory(path: &Path, mode: u32) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-}
-
-/// Writes a file whole or not at all.
-fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    use std::io::Write;
-    let new = path.with_extension("new");
-    let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(mode).open(&new)?;
-    file.write_all(bytes)?;
-    std::fs::rename(&new, path)
-}
-
-/// Takes every mount off `path`.
-fn unmount(path: &Path) -> io::Result<()> {
-    use nix::errno::Errno;
-    loop {
-        match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-            Ok(()) => {}
-            // EINVAL: nothing is mounted there (any more).
-            Err(Errno::EINVAL | Errno::ENOENT) => return Ok(()),
-            Err(error) => return Err(error.into()),
+/// Removes a directory that holds a bundle no more, unless something is still mounted below it.
+pub(super) fn remove_unmounted(path: &Path) -> io::Result<()> {
+    let rootfs = path.join("rootfs");
+    unmount_all(&rootfs)?;
+    match fs::remove_dir(&rootfs) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && has_mounts(path)? => {
+            return Err(io::Error::new(ErrorKind::ResourceBusy, "something is mounted below it"));
         }
+        _ => {}
     }
+    remove_tree(path)
 }
 
-/// Removes a bundle's files. A rootfs that was never mounted may hold what a runtime made in it
-/// (`dev`, `proc`): it is the bundle's own.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+/// Removes a tree; one that is gone already is no error.
+pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-/// The host's group for the container's group 0, if its spec maps it elsewhere.
-fn remapped_group(spec: &[u8]) -> Option<u32> {
-    let spec: serde_json::Value = serde_json::from_slice(spec).ok()?;
-    let mappings = spec.pointer("/linux/gidMappings")?.as_array()?;
-    let zero = mappings.iter().find(|mapping| mapping["containerID"].as_u64() == Some(0))?;
-    zero["hostID"].as_u64()?.try_into().ok().filter(|gid| *gid != 0)
+fn unmount_all(path: &Path) -> io::Result<()> {
+    for _ in 0..MAX_STACK {
+        match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) => {}
+            // Nothing mounted there, or no such directory.
+            Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::new(ErrorKind::ResourceBusy, "too many mounts on its rootfs"))
+}
+
+fn has_mounts(path: &Path) -> io::Result<bool> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo")?;
+    // Field 5, with blanks and the like as octal; bundles' names have none.
+    Ok(mountinfo
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .any(|point| Path::new(point).starts_with(path)))
+}
+
+/// The host's group for the container's group 0, if the spec asks for a user namespace.
+fn mapped_root_group(spec: &Value) -> Option<u32> {
+    let linux = spec.get("linux")?;
+    let namespaces = linux.get("namespaces")?.as_array()?;
+    namespaces.iter().find(|namespace| namespace.get("type").and_then(Value::as_str) == Some("user"))?;
+    let number = |mapping: &Value, key: &str| mapping.get(key).and_then(Value::as_u64);
+    linux.get("gidMappings")?.as_array()?.iter().find_map(|mapping| {
+        let (first, size) = (number(mapping, "containerID")?, number(mapping, "size")?);
+        (first == 0 && size > 0).then(|| number(mapping, "hostID"))?.and_then(|gid| gid.try_into().ok())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_bundle_is_made_whole_found_again_and_removed() {
+    fn bundle() -> (tempfile::TempDir, Bundle) {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let layout = Layout::new(&dir.path().join("r"), &dir.path().join("s"));
-        let bundle = layout.create("ns", "c", b"{}", Path::new("/bin/shim")).expect("create");
-        assert_eq!(std::fs::read(bundle.join("config.json")).expect("spec"), b"{}");
-        assert_eq!(std::fs::metadata(&bundle).expect("bundle").permissions().mode() & 0o777, 0o700);
-        assert_eq!(layout.binary("ns", "c"), Some("/bin/shim".into()));
-        layout.create("ns", "c", b"{}", Path::new("/bin/shim")).expect_err("it exists");
-        assert!(bundle.join("config.json").exists(), "a refused create must not harm the other's bundle");
-        assert_eq!(layout.all(), [("ns".to_owned(), "c".to_owned())]);
-        layout.remove("ns", "c").expect("remove");
-        assert!(layout.all().is_empty() && !layout.work("ns", "c").exists());
-        layout.remove("ns", "c").expect("removing twice is fine");
+        let layout = Layout::new(&dir.path().join("root"), &dir.path().join("state"));
+        let bundle = Bundle::of(&layout, "ns", "id");
+        (dir, bundle)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).expect("exists").permissions().mode() & 0o7777
     }
 
     #[test]
-    fn a_removal_cut_short_is_finished_at_the_next_start() {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        let layout = Layout::new(&dir.path().join("r"), &dir.path().join("s"));
-        let bundle = layout.create("ns", "c", b"{}", Path::new("/bin/shim")).expect("create");
-        let hidden = bundle.with_file_name(".c");
-        std::fs::rename(&bundle, &hidden).expect("rename");
-        assert!(layout.all().is_empty());
-        assert!(!hidden.exists());
+    fn a_bundle_holds_the_spec_verbatim_and_goes_without_a_trace() {
+        let (_dir, bundle) = bundle();
+        let spec = b"{ \"ociVersion\" : \"1.0.2\" }\n";
+        bundle.create(spec).expect("create");
+        assert_eq!(fs::read(bundle.path().join("config.json")).expect("spec"), spec);
+        assert_eq!(mode(bundle.path()), 0o700);
+        assert_eq!(mode(&bundle.path().join("rootfs")), 0o711);
+        assert!(bundle.path().join("work").is_dir());
+        fs::write(bundle.path().join("rootfs/left-by-the-runtime"), "").expect("write");
+        bundle.remove().expect("remove");
+        let parent = bundle.path().parent().expect("parent");
+        assert_eq!(fs::read_dir(parent).expect("list").count(), 0);
+        assert!(!bundle.work.exists());
+        bundle.remove().expect("a second time is no error");
+    }
+
+    #[test]
+    fn a_spec_that_is_no_json_leaves_nothing() {
+        let (_dir, bundle) = bundle();
+        let status = tonic::Status::from(bundle.create(b"").expect_err("empty"));
+        assert_eq!(status.code(), tonic::Code::Unknown);
+        assert!(status.message().contains("unexpected end of JSON input"), "{status:?}");
+        assert!(!bundle.path().exists());
+    }
+
+    #[test]
+    fn a_user_namespace_gives_its_root_group_a_way_through() {
+        let (_dir, bundle) = bundle();
+        let spec = br#"{"linux": {"namespaces": [{"type": "user"}],
+            "gidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}]}}"#;
+        bundle.create(spec).expect("create");
+        assert_eq!(mode(bundle.path()), 0o710);
+        let gid = std::os::unix::fs::MetadataExt::gid(&fs::metadata(bundle.path()).expect("exists"));
+        assert_eq!(gid, 100_000);
+    }
+
+    #[test]
+    fn a_damaged_bootstrap_falls_back_to_the_shims_own_address() {
+        let (_dir, bundle) = bundle();
+        bundle.create(b"{}").expect("create");
+        assert!(bundle.bootstrap().is_none());
+        let written = Bootstrap { version: 3, address: "unix:///a".into(), protocol: "ttrpc".into() };
+        bundle.write_bootstrap(&written).expect("write");
+        assert_eq!(bundle.bootstrap(), Some(written));
+        fs::write(bundle.path().join(BOOTSTRAP), "{\"vers").expect("damage");
+        fs::write(bundle.path().join("address"), "unix:///b").expect("write");
+        assert_eq!(bundle.bootstrap().map(|b| b.address), Some("unix:///b".into()));
     }
 }

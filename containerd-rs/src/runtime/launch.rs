@@ -1,4 +1,4 @@
-//! Starting and cleaning up shims: the binary behind a runtime's name, its command line, its answer.
+//! Shims as programs: finding the binary, `start` and `delete`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -7,235 +7,248 @@ use std::time::Duration;
 use prost::Message;
 use prost_types::Any;
 use proto::containerd::runtime::bootstrap::v1::BootstrapResult;
-use proto::containerd::task::v2::DeleteResponse;
+use proto::containerd::task::v3::DeleteResponse;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
+use super::bundle::Bundle;
 use crate::error::{Error, Kind, Result};
 
-/// Time a shim's `start` may take.
-const START_LIMIT: Duration = Duration::from_secs(100);
-/// Time a shim's `delete` may take.
-const DELETE_LIMIT: Duration = Duration::from_secs(10);
-/// Longest answer of a shim that is read as an error's text, in bytes.
-const MAX_TEXT: usize = 16 << 10;
+/// How long a shim's `start` may take.
+const START: Duration = Duration::from_secs(100);
+/// How long a shim's `delete` may take.
+const DELETE: Duration = Duration::from_secs(5);
+/// How long the pipes of a program that ended may stay open.
+const DRAIN: Duration = Duration::from_secs(1);
+/// Bytes of a shim's output that are read.
+const MAX_OUTPUT: u64 = 1 << 20;
 
-/// How to reach a shim.
+/// What a shim's `start` answered: how to talk to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Bootstrap {
-    /// Version of the task service it speaks: 2 or 3.
-    pub(super) version: i32,
+    /// Version of the task service.
+    pub(super) version: u32,
     /// `unix://` and a path.
     pub(super) address: String,
-    /// `ttrpc`.
+    /// ttrpc or grpc.
     pub(super) protocol: String,
 }
 
 impl Bootstrap {
-    /// Reads a shim's answer: protobuf (2.3's shims), JSON (2.0's), or a bare address (all before).
-    ///
-    /// # Errors
-    /// It is none of these.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
-        if let Ok(result) = BootstrapResult::decode(bytes)
-            && result.version > 0
+    /// Parses an answer: protobuf (containerd 2.3 on), JSON (1.7 on) or a bare address.
+    pub(super) fn parse(output: &[u8]) -> Result<Self> {
+        // The bytes as they are: white space means something in protobuf.
+        if let Ok(result) = BootstrapResult::decode(output)
             && !result.address.is_empty()
-            && !result.protocol.is_empty()
+            && let Ok(version) = result.version.try_into()
         {
-            return Ok(Self { version: result.version, address: result.address, protocol: result.protocol });
+            return Ok(Self { version, address: result.address, protocol: result.protocol });
         }
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| Error::caused("read the shim's answer to start", error))?
-            .trim();
+        let text = std::str::from_utf8(output).map(str::trim).unwrap_or_default();
         if text.starts_with('{') {
             return serde_json::from_str(text)
                 .map_err(|error| Error::caused(format!("read the shim's answer {text:?}"), error));
         }
-        if text.is_empty() {
-            return Err(Error::new(Kind::Unknown, "the shim's start printed no address"));
+        if text.is_empty() || text.contains(char::is_whitespace) {
+            let shown = String::from_utf8_lossy(output);
+            return Err(Error::new(Kind::Unknown, format!("the shim's answer is no address: {shown:?}")));
         }
         Ok(Self { version: 2, address: text.to_owned(), protocol: "ttrpc".to_owned() })
     }
 }
 
-/// Runs shim binaries.
+/// How shims are started: what they are told of the daemon.
 #[derive(Clone, Debug)]
 pub struct Launcher {
-    grpc: PathBuf,
-    ttrpc: PathBuf,
-    debug: bool,
+    /// The daemon's gRPC socket.
+    pub address: PathBuf,
+    /// The socket that takes shims' events.
+    pub ttrpc_address: PathBuf,
+    /// The daemon's own binary.
+    pub daemon: PathBuf,
+    /// Whether shims log in detail.
+    pub debug: bool,
 }
 
 impl Launcher {
-    /// A launcher for the daemon that listens on these sockets.
-    pub fn new(grpc: &Path, ttrpc: &Path, debug: bool) -> Self {
-        Self { grpc: grpc.to_owned(), ttrpc: ttrpc.to_owned(), debug }
-    }
-
-    /// The shim binary behind a runtime's name (`io.containerd.runc.v2` → `containerd-shim-runc-v2`):
-    /// an absolute path as it is, else looked for on PATH and beside the daemon.
+    /// Finds the binary of a runtime: a path as it is, `io.containerd.NAME.VERSION` as
+    /// `containerd-shim-NAME-VERSION` in `$PATH` or beside the daemon.
     ///
     /// # Errors
-    /// The name is none, or its binary isn't installed.
+    /// The name is malformed (invalid argument) or no such binary is there (not found).
     pub(super) fn resolve(&self, runtime: &str) -> Result<PathBuf> {
+        let missing = |binary: &Path| {
+            Error::new(
+                Kind::Unknown,
+                format!(
+                    "runtime {runtime:?} binary not installed {binary:?}: file does not exist: no such file or directory"
+                ),
+            )
+        };
         if runtime.starts_with('/') {
             let path = PathBuf::from(runtime);
-            return if path.is_file() { Ok(path) } else { Err(not_installed(runtime, runtime)) };
+            return if path.is_file() { Ok(path) } else { Err(missing(&path)) };
         }
         let parts: Vec<&str> = runtime.split('.').collect();
-        let [.., name, version] = parts.as_slice() else {
+        if runtime.contains('/') || parts.len() < 2 || parts.iter().any(|part| part.is_empty()) {
             return Err(Error::invalid(format!(
                 "invalid runtime name {runtime}, correct runtime name should be either format like `io.containerd.runc.v2` or a full path to the binary"
             )));
-        };
-        if runtime.contains('/') || parts.iter().any(|part| part.is_empty()) {
-            return Err(Error::invalid(format!("invalid runtime name {runtime}")));
         }
-        let binary = format!("containerd-shim-{name}-{version}");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
-        std::env::split_paths(&path)
-            .chain(beside)
-            .filter(|folder| folder.is_absolute())
-            .map(|folder| folder.join(&binary))
-            .find(|candidate| candidate.is_file())
-            .ok_or_else(|| not_installed(runtime, &binary))
+        let name = format!("containerd-shim-{}-{}", parts[parts.len() - 2], parts[parts.len() - 1]);
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&search)
+            .chain(self.daemon.parent().map(Path::to_owned))
+            .map(|directory| directory.join(&name))
+            .find(|path| path.is_absolute() && path.is_file())
+            .ok_or_else(|| missing(Path::new(&name)))
     }
 
-    fn command(&self, binary: &Path, namespace: &str, id: &str, bundle: &Path) -> Command {
-        let itself = std::env::current_exe().unwrap_or_else(|_| "containerd-rs".into());
-        let mut command = Command::new(binary);
-        command.arg("-namespace").arg(namespace).arg("-address").arg(&self.grpc);
-        command.arg("-publish-binary").arg(itself).arg("-id").arg(id);
-        if self.debug {
-            command.arg("-debug");
+    /// Runs `start` of the shim `binary` for a bundle and reads its answer. `options` are the
+    /// task's, as the client sent them.
+    ///
+    /// # Errors
+    /// The binary can't be run, takes too long, fails (its output is the text), or answers rubbish.
+    pub(super) async fn start(
+        &self,
+        binary: &Path,
+        bundle: &Bundle,
+        options: Option<&Any>,
+    ) -> Result<Bootstrap> {
+        let input = options.map(Message::encode_to_vec).unwrap_or_default();
+        let output = self.run(binary, bundle, &[], "start", input, START).await?;
+        if !output.success {
+            return Err(Error::new(
+                Kind::Unknown,
+                format!("start failed: {}: {}", output.text(), output.exit),
+            ));
         }
+        Bootstrap::parse(&output.stdout)
+    }
+
+    /// Runs `delete` of the shim `binary`: it kills what runs and says how that ended.
+    ///
+    /// # Errors
+    /// As [`Launcher::start`].
+    pub(super) async fn delete(&self, binary: &Path, bundle: &Bundle) -> Result<DeleteResponse> {
+        let path = bundle.path().display().to_string();
+        let output = self.run(binary, bundle, &["-bundle", &path], "delete", Vec::new(), DELETE).await?;
+        if !output.stderr.is_empty() {
+            let text = String::from_utf8_lossy(&output.stderr);
+            tracing::warn!(
+                container = bundle.id,
+                namespace = bundle.namespace,
+                "the shim's delete said: {}",
+                text.trim()
+            );
+        }
+        if !output.success {
+            return Err(Error::new(
+                Kind::Unknown,
+                format!("delete failed: {}: {}", output.text(), output.exit),
+            ));
+        }
+        DeleteResponse::decode(output.stdout.as_slice())
+            .map_err(|error| Error::caused("read the answer of the shim's delete", error))
+    }
+
+    async fn run(
+        &self,
+        binary: &Path,
+        bundle: &Bundle,
+        flags: &[&str],
+        action: &str,
+        input: Vec<u8>,
+        limit: Duration,
+    ) -> Result<Output> {
+        let step = || format!("run {} {action}", binary.display());
+        let mut command = Command::new(binary);
         command
-            .current_dir(bundle)
+            .args(["-namespace", &bundle.namespace, "-address"])
+            .arg(&self.address)
+            .arg("-publish-binary")
+            .arg(&self.daemon)
+            .args(["-id", &bundle.id])
+            .args(flags)
+            .args(self.debug.then_some("-debug"))
+            .arg(action)
+            .current_dir(bundle.path())
+            .process_group(0)
             .env("GOMAXPROCS", "2")
             .env("MAX_SHIM_VERSION", "2")
-            .env("TTRPC_ADDRESS", &self.ttrpc)
-            .env("GRPC_ADDRESS", &self.grpc)
-            .env("NAMESPACE", namespace)
-            .process_group(0)
+            .env("TTRPC_ADDRESS", &self.ttrpc_address)
+            .env("GRPC_ADDRESS", &self.address)
+            .env("NAMESPACE", &bundle.namespace)
+            // systemd's socket is the daemon's, not its shims'.
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        command
-    }
-
-    /// Runs a shim's `start`; its socket listens when this returns.
-    ///
-    /// # Errors
-    /// The binary can't be run, fails, takes too long, or answers rubbish.
-    pub(super) async fn start(
-        &self,
-        binary: &Path,
-        namespace: &str,
-        id: &str,
-        bundle: &Path,
-        options: Option<&Any>,
-    ) -> Result<Bootstrap> {
-        let mut command = self.command(binary, namespace, id, bundle);
-        command.arg("start");
-        let input = options.map(Message::encode_to_vec).unwrap_or_default();
-        let output = run(command, input, START_LIMIT).await.map_err(|error| {
-            Error::caused(format!("failed to start shim: run {} start", binary.display()), error)
+        let mut child = command.spawn().map_err(|error| Error::caused(step(), error))?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let ended = tokio::sync::Notify::new();
+        let talk = async {
+            let write = async {
+                if let Some(mut stdin) = stdin {
+                    // A shim needn't read it.
+                    let _ = stdin.write_all(&input).await;
+                }
+            };
+            let wait = async {
+                let status = child.wait().await;
+                ended.notify_waiters();
+                ended.notify_one();
+                status
+            };
+            let read = async { tokio::join!(read_all(stdout), read_all(stderr)) };
+            let bounded_read = async {
+                // The answer ends with the pipe; a descendant that keeps it open is not waited for.
+                let mut read = std::pin::pin!(read);
+                tokio::select! {
+                    output = &mut read => return Some(output),
+                    () = ended.notified() => {}
+                }
+                tokio::time::timeout(DRAIN, read).await.ok()
+            };
+            let ((), status, output) = tokio::join!(write, wait, bounded_read);
+            (status, output)
+        };
+        let (status, output) = tokio::time::timeout(limit, talk).await.map_err(|_| {
+            Error::new(Kind::DeadlineExceeded, format!("{}: not done within {limit:?}", step()))
         })?;
-        let mut said = output.stdout;
-        if !output.status.success() {
-            said.extend(output.stderr);
-            said.truncate(MAX_TEXT);
-            let text = String::from_utf8_lossy(&said).trim().to_owned();
-            return Err(Error::new(
-                Kind::Unknown,
-                format!("failed to start shim: start failed: {text}: {}", output.status),
-            ));
-        }
-        if !output.stderr.is_empty() {
-            tracing::warn!(id, said = %String::from_utf8_lossy(&output.stderr), "the shim's start said");
-        }
-        Bootstrap::parse(&said)
-    }
-
-    /// Runs a shim's `delete`, which removes what is left of the container. Its answer is when and
-    /// how the container ended.
-    ///
-    /// # Errors
-    /// The binary can't be run, fails, takes too long, or answers rubbish.
-    pub(super) async fn delete(
-        &self,
-        binary: &Path,
-        namespace: &str,
-        id: &str,
-        bundle: &Path,
-    ) -> Result<DeleteResponse> {
-        let mut command = self.command(binary, namespace, id, bundle);
-        command.arg("-bundle").arg(bundle).arg("delete");
-        let step = || format!("clean up after the shim of {id}");
-        let output = run(command, Vec::new(), DELETE_LIMIT).await.map_err(|e| Error::caused(step(), e))?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() {
-            return Err(Error::new(Kind::Unknown, format!("{}: {}: {}", step(), said.trim(), output.status)));
-        }
-        if !said.trim().is_empty() {
-            tracing::warn!(id, %said, "the shim's delete said");
-        }
-        DeleteResponse::decode(output.stdout.as_slice()).map_err(|error| Error::caused(step(), error))
+        let status = status.map_err(|error| Error::caused(step(), error))?;
+        let (stdout, stderr) = output.ok_or_else(|| {
+            Error::new(Kind::Unknown, format!("{}: it ended, but left its output open", step()))
+        })?;
+        Ok(Output { success: status.success(), exit: status.to_string(), stdout, stderr })
     }
 }
 
-fn not_installed(runtime: &str, binary: &str) -> Error {
-    Error::new(
-        Kind::Unknown,
-        format!(
-            "failed to resolve runtime path: runtime {runtime:?} binary not installed {binary:?}: file does not exist: no such file or directory"
-        ),
-    )
+struct Output {
+    success: bool,
+    exit: String,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
 }
 
-async fn run(mut command: Command, input: Vec<u8>, limit: Duration) -> std::io::Result<std::process::Output> {
-    let mut child = command.spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A shim that doesn't read its options closes the pipe: no failure.
-        let _ = stdin.write_all(&input).await;
+impl Output {
+    fn text(&self) -> String {
+        let both = [self.stdout.as_slice(), self.stderr.as_slice()].concat();
+        String::from_utf8_lossy(&both).trim().to_owned()
     }
-    tokio::time::timeout(limit, child.wait_with_output())
-        .await
-        .unwrap_or_else(|_| Err(std::io::Error::other(format!("no answer within {limit:?}"))))
+}
+
+async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        // What was read before an error is the best there is.
+        let _ = stream.take(MAX_OUTPUT).read_to_end(&mut bytes).await;
+    }
+    bytes
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_three_answers_of_shims_are_understood() {
-        let bare = Bootstrap::parse(b"unix:///run/containerd/s/ab").expect("bare");
-        assert_eq!((bare.version, bare.protocol.as_str()), (2, "ttrpc"));
-        let json = br#"{"version":3,"address":"unix:///run/s","protocol":"ttrpc"}"#;
-        assert_eq!(Bootstrap::parse(json).expect("JSON").version, 3);
-        let result = BootstrapResult {
-            version: 3,
-            address: "unix:///run/s".into(),
-            protocol: "ttrpc".into(),
-            ..Default::default()
-        };
-        assert_eq!(Bootstrap::parse(&result.encode_to_vec()).expect("protobuf").address, "unix:///run/s");
-        for rubbish in [b"".as_slice(), b"{", b"\xff\xfe"] {
-            Bootstrap::parse(rubbish).expect_err("rubbish");
-        }
-    }
-
-    #[test]
-    fn runtime_names_become_binaries_or_clear_errors() {
-        let launcher = Launcher::new(Path::new("/g"), Path::new("/t"), false);
-        let error = launcher.resolve("io.containerd.nosuch.v9").expect_err("not installed");
-        assert!(error.to_string().contains("\"containerd-shim-nosuch-v9\""), "{error}");
-        assert_eq!(launcher.resolve("nosuch").expect_err("no name").kind(), Kind::InvalidArgument);
-        launcher.resolve("/no/such/shim").expect_err("no such file");
-        assert_eq!(launcher.resolve("/bin/sh").expect("a file"), Path::new("/bin/sh"));
-    }
-}
+#[path = "launch/tests.rs"]
+mod tests;

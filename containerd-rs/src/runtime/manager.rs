@@ -1,47 +1,74 @@
-//! The tasks by namespace and id: made, found, removed.
+//! All tasks: making them, removing them, and what happens when a shim is lost.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prost_types::Any;
+use proto::containerd::runc::v1::Options;
 use proto::containerd::task::v3 as api;
 use proto::containerd::types::Mount;
+use proto::typeurl;
 use tokio::sync::watch;
 
-use super::bundle::Layout;
+use super::bundle::{Bundle, Layout};
 use super::exits::Exits;
-use super::launch::Launcher;
+use super::launch::{Bootstrap, Launcher};
+use super::log::copy_log;
 use super::task::{Exit, Stdio, Task};
 use super::task_client::TaskClient;
+use super::ttrpc::CallError;
 use crate::blocking::blocking;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
-/// Time to connect to a shim that has just started.
-const CONNECT_LIMIT: Duration = Duration::from_secs(100);
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(3);
+/// How long a connection to a listening socket may take.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// How long a shim may take to end when told to.
+const SHUTDOWN: Duration = Duration::from_secs(3);
+/// How long those who ask for a task wait for it to be found again after the daemon's start.
+const LOADING: Duration = Duration::from_secs(10);
+/// Exit status of what was killed with its shim.
+const KILLED: u32 = 137;
+/// Exit status where not even `delete` knows.
+const LOST: u32 = 255;
 
-/// What a task is made of.
+type Key = (String, String);
+
+/// What stands in the table for a task.
 #[derive(Clone, Debug)]
-pub struct Create {
-    /// Runtime's name or the shim's path.
-    pub runtime: String,
-    /// The runtime's options, handed to the shim as they are.
-    pub options: Option<Any>,
-    /// The container's runtime options, for the shim's `start` where `options` is empty.
-    pub runtime_options: Option<Any>,
-    /// The container's config.json.
-    pub spec: Vec<u8>,
-    /// The root file system; empty if the spec's own path is used.
-    pub rootfs: Vec<Mount>,
-    /// Standard streams of the init process.
-    pub stdio: Stdio,
-    /// Directory of a checkpoint to restore; empty for none.
-    pub checkpoint: String,
+pub(super) enum Entry {
+    /// It is being made.
+    Making,
+    /// It was there when the daemon started; the channel ends when it was looked at.
+    Loading(watch::Receiver<()>),
+    /// It is there.
+    Ready(Arc<Task>),
 }
 
-/// All tasks of the daemon.
+/// What a task is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Create {
+    /// Namespace of the container.
+    pub namespace: String,
+    /// The container's id.
+    pub id: String,
+    /// Runtime name of the container's record, or a path that takes its place.
+    pub runtime: String,
+    /// Options of the container's record.
+    pub runtime_options: Option<Any>,
+    /// Options of this task; those of the record count where there are none.
+    pub task_options: Option<Any>,
+    /// The spec's JSON, verbatim.
+    pub spec: Vec<u8>,
+    /// Mounts that make the rootfs; the shim mounts them.
+    pub rootfs: Vec<Mount>,
+    /// Standard streams.
+    pub stdio: Stdio,
+}
+
+/// The tasks of all namespaces.
 #[derive(Clone, Debug)]
 pub struct Manager {
     pub(super) inner: Arc<Inner>,
@@ -52,249 +79,311 @@ pub(super) struct Inner {
     pub(super) layout: Layout,
     pub(super) launcher: Launcher,
     pub(super) exits: Arc<Exits>,
-    slots: Mutex<HashMap<(String, String), Slot>>,
+    tasks: Mutex<HashMap<Key, Entry>>,
 }
 
-#[derive(Clone, Debug)]
-enum Slot {
-    /// A create is under way.
-    Making,
-    /// The daemon has just started and asks the shim; true when that has ended.
-    Loading(watch::Receiver<bool>),
-    Live(Arc<Task>),
+/// Takes a reservation out of the table again unless the task came to be.
+struct Reservation<'a> {
+    inner: &'a Inner,
+    key: Option<Key>,
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.inner.tasks().remove(key);
+        }
+    }
 }
 
 impl Manager {
-    /// A manager without tasks; [`Manager::recover`] finds those of an earlier daemon.
+    /// A manager that knows of no task yet.
     pub fn new(layout: Layout, launcher: Launcher, exits: Arc<Exits>) -> Self {
-        Self { inner: Arc::new(Inner { layout, launcher, exits, slots: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { layout, launcher, exits, tasks: Mutex::default() }) }
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<(String, String), Slot>> {
-        self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes a task: bundle, shim, container. What a failure leaves is undone in reverse.
+    /// A task; one that is still being looked for after the daemon's start is waited for.
     ///
     /// # Errors
-    /// The task exists, the runtime isn't installed, or a step failed.
-    pub async fn create(&self, namespace: &str, id: &str, create: Create) -> Result<u32> {
-        let binary = self.inner.launcher.resolve(&create.runtime)?;
+    /// Not found; unavailable while the shim has not been reached.
+    pub async fn get(&self, namespace: &str, id: &str) -> Result<Arc<Task>> {
         let key = (namespace.to_owned(), id.to_owned());
+        let deadline = tokio::time::Instant::now() + LOADING;
+        loop {
+            let entry = self.inner.tasks().get(&key).cloned();
+            match entry {
+                Some(Entry::Ready(task)) => return Ok(task),
+                Some(Entry::Loading(mut done)) => {
+                    // An error is what is waited for: the sender was dropped.
+                    if tokio::time::timeout_at(deadline, done.changed()).await.is_err() {
+                        return Err(Error::new(
+                            Kind::Unavailable,
+                            format!("task {id} is still being looked for"),
+                        ));
+                    }
+                }
+                Some(Entry::Making) | None => return Err(Error::not_found(format!("task {id} not found"))),
+            }
+        }
+    }
+
+    /// The ids of a namespace's tasks, in order.
+    pub fn ids(&self, namespace: &str) -> Vec<String> {
+        let tasks = self.inner.tasks();
+        let mut ids: Vec<_> = tasks
+            .iter()
+            .filter(|((ns, _), entry)| ns == namespace && !matches!(entry, Entry::Making))
+            .map(|((_, id), _)| id.clone())
+            .collect();
+        ids.sort();
+        ids
+    }
+
+    /// Makes a task and returns its pid. Goes on to its end, or its undoing, even if the caller
+    /// goes away.
+    ///
+    /// # Errors
+    /// It exists; the runtime is unknown; a step failed, and everything was undone.
+    pub async fn create(&self, create: Create) -> Result<u32> {
+        let inner = self.inner.clone();
+        detached(async move { inner.create(create).await }).await
+    }
+
+    /// Removes a task that ended, with its shim and bundle. Goes on even if the caller goes away.
+    ///
+    /// # Errors
+    /// Not found; it still runs.
+    pub async fn delete(&self, namespace: &str, id: &str) -> Result<Exit> {
+        let task = self.get(namespace, id).await?;
+        let inner = self.inner.clone();
+        detached(async move { inner.delete(task).await }).await
+    }
+}
+
+/// Runs work that mustn't stop half-way when the caller goes away.
+async fn detached<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(Error::caused("run a step of a task", error)))
+}
+
+impl Inner {
+    pub(super) fn tasks(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reserve(&self, namespace: &str, id: &str) -> Result<Reservation<'_>> {
+        let key = (namespace.to_owned(), id.to_owned());
+        let mut tasks = self.tasks();
+        if tasks.contains_key(&key) {
+            return Err(Error::already_exists(format!("task {id}")));
+        }
+        tasks.insert(key.clone(), Entry::Making);
+        Ok(Reservation { inner: self, key: Some(key) })
+    }
+
+    async fn create(self: &Arc<Self>, create: Create) -> Result<u32> {
+        let mut reservation = self.reserve(&create.namespace, &create.id)?;
+        let binary = self.launcher.resolve(&create.runtime)?;
+        let options = create.task_options.or(create.runtime_options);
+        if let Some(options) = &options
+            && typeurl::is::<Options>(options)
         {
-            let mut slots = self.slots();
-            if slots.contains_key(&key) {
-                return Err(Error::already_exists(format!("task {id}")));
-            }
-            slots.insert(key.clone(), Slot::Making);
+            // A mistake is told before anything runs.
+            typeurl::unpack::<Options>(options)
+                .map_err(|error| Error::invalid(error.to_string()).because(error))?;
         }
-        // Runs to its end even where the caller gives up: half a task helps nobody.
-        let manager = self.clone();
-        let work = tokio::spawn(async move {
-            let made = manager.make(&key.0, &key.1, create, binary).await;
-            match &made {
-                Ok((task, _)) => {
-                    manager.slots().insert(key, Slot::Live(task.clone()));
-                    manager.watch(task.clone());
-                }
-                Err(_) => {
-                    manager.slots().remove(&key);
-                }
+        let bundle = Bundle::of(&self.layout, &create.namespace, &create.id);
+        let (made, spec, path) = (bundle.clone(), create.spec, binary.clone());
+        blocking(move || {
+            made.create(&spec)?;
+            made.write_shim_path(&path)
+        })
+        .await?;
+        let log = copy_log(&bundle);
+        let bootstrap = match self.launch(&binary, &bundle, options.as_ref()).await {
+            Ok(bootstrap) => bootstrap,
+            Err(error) => {
+                log.abort();
+                remove(&bundle).await;
+                return Err(error);
             }
-            made.map(|(_, pid)| pid)
-        });
-        work.await.map_err(|error| Error::caused(format!("make the task {id}"), error))?
-    }
-
-    async fn make(
-        &self,
-        namespace: &str,
-        id: &str,
-        create: Create,
-        binary: PathBuf,
-    ) -> Result<(Arc<Task>, u32)> {
-        let layout = self.inner.layout.clone();
-        let (ns, name, spec, shim) =
-            (namespace.to_owned(), id.to_owned(), create.spec.clone(), binary.clone());
-        let bundle = blocking(move || layout.create(&ns, &name, &spec, &shim)).await?;
-        let log = super::shim_log(&bundle, id);
-        let result = self.make_in(namespace, id, &bundle, create, binary.clone(), log).await;
-        if result.is_err() {
-            // Whatever of shim, container and mounts is there goes by the shim's own clean-up.
-            if let Err(error) = self.inner.launcher.delete(&binary, namespace, id, &bundle).await {
-                tracing::warn!(id, %error, "clean up after a failed create");
+        };
+        let shim = match TaskClient::connect(&bootstrap, &create.namespace, CONNECT).await {
+            Ok(shim) => shim,
+            Err(error) => {
+                log.abort();
+                let _ = self.launcher.delete(&binary, &bundle).await;
+                remove(&bundle).await;
+                return Err(error);
             }
-            self.remove_bundle(namespace, id).await;
-        }
-        result
-    }
-
-    async fn make_in(
-        &self,
-        namespace: &str,
-        id: &str,
-        bundle: &std::path::Path,
-        create: Create,
-        binary: PathBuf,
-        log: Option<tokio::task::AbortHandle>,
-    ) -> Result<(Arc<Task>, u32)> {
-        let options = create.options.as_ref().or(create.runtime_options.as_ref());
-        let bootstrap = self.inner.launcher.start(&binary, namespace, id, bundle, options).await?;
-        self.inner.layout.save_bootstrap(namespace, id, &bootstrap)?;
-        let client = TaskClient::connect(&bootstrap, namespace, CONNECT_LIMIT).await?;
-        let task = Arc::new(Task::new(namespace, id, binary, client, log));
+        };
         let request = api::CreateTaskRequest {
-            id: id.to_owned(),
-            bundle: bundle.display().to_string(),
+            id: create.id.clone(),
+            bundle: bundle.path().display().to_string(),
             rootfs: create.rootfs,
             terminal: create.stdio.terminal,
             stdin: create.stdio.stdin,
             stdout: create.stdio.stdout,
             stderr: create.stdio.stderr,
-            checkpoint: create.checkpoint,
+            checkpoint: String::new(),
             parent_checkpoint: String::new(),
-            options: create.options.or(create.runtime_options),
+            options,
         };
-        match task.client.create(&request, None).await {
-            Ok(answer) => Ok((task, answer.pid)),
+        let pid = match shim.create(&request, None).await {
+            Ok(answer) => answer.pid,
             Err(error) => {
-                let _ = self.shut_down(&task).await;
+                self.undo_create(&binary, &bundle, &shim).await;
+                log.abort();
                 let error = Error::from(error);
-                Err(Error::new(error.kind(), format!("failed to create shim task: {error}")))
+                return Err(Error::new(error.kind(), format!("failed to create shim task: {error}")));
             }
-        }
-    }
-
-    async fn shut_down(&self, task: &Task) -> Result<()> {
-        let request = api::ShutdownRequest { id: task.id.clone(), now: false };
-        task.client.shutdown(&request, Some(SHUTDOWN_LIMIT)).await?;
-        task.client.close();
-        Ok(())
-    }
-
-    pub(super) async fn remove_bundle(&self, namespace: &str, id: &str) {
-        let (layout, ns, name) = (self.inner.layout.clone(), namespace.to_owned(), id.to_owned());
-        if let Err(error) = blocking(move || layout.remove(&ns, &name)).await {
-            tracing::warn!(id, %error, "remove a bundle");
-        }
-    }
-
-    /// A task.
-    ///
-    /// # Errors
-    /// Not found.
-    pub async fn get(&self, namespace: &str, id: &str) -> Result<Arc<Task>> {
-        let key = (namespace.to_owned(), id.to_owned());
-        loop {
-            let slot = self.slots().get(&key).cloned();
-            match slot {
-                Some(Slot::Live(task)) => return Ok(task),
-                Some(Slot::Loading(mut done)) => {
-                    let _ = done.wait_for(|done| *done).await;
-                }
-                // A name without an object is the text Go's clients know.
-                Some(Slot::Making) | None => return Err(Error::not_found(format!("task {id} not found"))),
-            }
-        }
-    }
-
-    /// The tasks of a namespace, once all shims found at the start have answered.
-    pub async fn list(&self, namespace: &str) -> Vec<Arc<Task>> {
-        let slots: Vec<_> = {
-            let slots = self.slots();
-            slots
-                .iter()
-                .filter(|((ns, _), _)| ns == namespace)
-                .map(|((_, id), slot)| (id.clone(), slot.clone()))
-                .collect()
         };
-        let mut tasks = Vec::new();
-        for (id, slot) in slots {
-            match slot {
-                Slot::Live(task) => tasks.push(task),
-                Slot::Loading(_) => tasks.extend(self.get(namespace, &id).await.ok()),
-                Slot::Making => {}
-            }
-        }
-        tasks
+        let task = Arc::new(Task::new(bundle, shim, binary, bootstrap.address, pid, log));
+        task.created("");
+        reservation.key = None;
+        self.tasks().insert((create.namespace, create.id), Entry::Ready(task.clone()));
+        self.watch(task);
+        Ok(pid)
     }
 
-    /// Removes a task that has ended, its shim and its bundle.
-    ///
-    /// # Errors
-    /// It runs or doesn't exist.
-    pub async fn delete(&self, namespace: &str, id: &str) -> Result<Exit> {
-        let task = self.get(namespace, id).await?;
-        let manager = self.clone();
-        let work = tokio::spawn(async move { manager.delete_task(&task).await });
-        work.await.map_err(|error| Error::caused(format!("delete the task {id}"), error))?
-    }
-
-    async fn delete_task(&self, task: &Arc<Task>) -> Result<Exit> {
-        let request = api::DeleteRequest { id: task.id.clone(), exec_id: String::new() };
-        let answer = task.client.delete(&request, None).await.map_err(|error| {
-            let error = Error::from(error);
-            Error::new(error.kind(), format!("failed to delete task: {error}"))
+    async fn launch(&self, binary: &Path, bundle: &Bundle, options: Option<&Any>) -> Result<Bootstrap> {
+        let bootstrap = self.launcher.start(binary, bundle, options).await.map_err(|error| {
+            let kind = error.kind();
+            Error::new(kind, "failed to start shim").because(error)
         })?;
-        task.removing.send_replace(true);
-        if let Err(error) = self.shut_down(task).await {
-            tracing::debug!(id = task.id, %error, "shut the shim down");
-        }
-        let bundle = self.inner.layout.bundle(&task.namespace, &task.id);
-        let cleaned = self.inner.launcher.delete(&task.binary, &task.namespace, &task.id, &bundle).await;
-        if let Err(error) = cleaned {
-            tracing::debug!(id = task.id, %error, "the shim's delete after a normal end");
-        }
-        self.remove_bundle(&task.namespace, &task.id).await;
-        self.forget(&task.namespace, &task.id);
-        Ok(Exit { pid: answer.pid, status: answer.exit_status, at: answer.exited_at })
-    }
-
-    fn forget(&self, namespace: &str, id: &str) {
-        self.slots().remove(&(namespace.to_owned(), id.to_owned()));
-    }
-
-    /// Cleans up when the task's shim goes without being told.
-    pub(super) fn watch(&self, task: Arc<Task>) {
-        let manager = self.clone();
-        tokio::spawn(async move {
-            task.client.closed().await;
-            if *task.removing.borrow() {
-                return;
+        if let Err(error) = bundle.write_bootstrap(&bootstrap) {
+            // A shim that can't be found again is none.
+            if let Ok(shim) = TaskClient::connect(&bootstrap, &bundle.namespace, CONNECT).await {
+                let request = api::ShutdownRequest { id: bundle.id.clone(), now: true };
+                let _ = shim.shutdown(&request, Some(SHUTDOWN)).await;
             }
-            tracing::warn!(namespace = task.namespace, id = task.id, "the shim is gone, cleaning up");
-            let exit = manager.clean_up(&task.namespace, &task.id, &task.binary).await;
-            task.note_lost(exit);
-        });
+            return Err(error);
+        }
+        Ok(bootstrap)
     }
 
-    /// Removes what a dead shim left, and tells how its container ended.
-    pub(super) async fn clean_up(&self, namespace: &str, id: &str, binary: &std::path::Path) -> Exit {
-        let bundle = self.inner.layout.bundle(namespace, id);
-        let exit = match self.inner.launcher.delete(binary, namespace, id, &bundle).await {
-            Ok(answer) => Exit { pid: answer.pid, status: answer.exit_status, at: answer.exited_at },
+    async fn undo_create(&self, binary: &Path, bundle: &Bundle, shim: &TaskClient) {
+        let request = api::ShutdownRequest { id: bundle.id.clone(), now: false };
+        if shim.shutdown(&request, Some(SHUTDOWN)).await.is_ok() {
+            // Until it is gone a new shim of that id would find its socket answering.
+            let _ = tokio::time::timeout(SHUTDOWN, shim.closed()).await;
+        }
+        shim.close();
+        if let Err(error) = self.launcher.delete(binary, bundle).await {
+            tracing::warn!(container = bundle.id, namespace = bundle.namespace, %error, "clean up after a failed create");
+        }
+        remove(bundle).await;
+    }
+
+    async fn delete(self: &Arc<Self>, task: Arc<Task>) -> Result<Exit> {
+        let _removal = task.removal.lock().await;
+        let key = (task.namespace().to_owned(), task.id().to_owned());
+        let gone = || Error::not_found(format!("task {} not found", task.id()));
+        if !self.holds(&key, &task) {
+            return Err(gone());
+        }
+        let request = api::DeleteRequest { id: task.id().to_owned(), exec_id: String::new() };
+        let exit = match task.shim.delete(&request, None).await {
+            Ok(answer) => Ok(Exit { pid: answer.pid, status: answer.exit_status, at: answer.exited_at }),
+            Err(CallError::Closed) => return task.verdict().await,
+            Err(error) if Task::is_unknown(&error) => Err(gone()),
             Err(error) => {
-                tracing::warn!(id, %error, "clean up after a dead shim");
-                Exit { pid: 0, status: 255, at: Some(std::time::SystemTime::now().into()) }
+                let error = Error::from(error);
+                return Err(Error::new(error.kind(), format!("failed to delete task: {error}")));
             }
         };
-        if !self.inner.exits.was_told(namespace, id, exit.pid) {
-            self.inner.exits.report(namespace, id, &exit);
+        task.leaving.store(true, Ordering::Release);
+        let ended = self.end_shim(&task).await;
+        if !ended && let Err(error) = self.launcher.delete(&task.binary, &task.bundle).await {
+            tracing::warn!(container = task.id(), namespace = task.namespace(), %error, "clean up after a shim");
         }
-        self.inner.exits.report_delete(namespace, id, &exit);
-        self.remove_bundle(namespace, id).await;
-        self.forget(namespace, id);
+        if let Ok(exit) = &exit
+            && exit.pid != 0
+            && exit.at.is_some()
+        {
+            // The shim has said it by now, unless it couldn't.
+            self.exits.report(task.namespace(), task.id(), exit);
+        }
+        task.log.abort();
+        remove(&task.bundle).await;
+        self.tasks().remove(&key);
         exit
     }
 
-    /// Notes that a task is being asked for; answers what tells when that has ended.
-    pub(super) fn loading(&self, namespace: &str, id: &str) -> watch::Sender<bool> {
-        let (sender, receiver) = watch::channel(false);
-        self.slots().insert((namespace.to_owned(), id.to_owned()), Slot::Loading(receiver));
-        sender
+    /// Tells the shim of a deleted task to go; says whether it needs no cleaning up after.
+    async fn end_shim(&self, task: &Task) -> bool {
+        let shared = self.tasks().values().any(|entry| {
+            matches!(entry, Entry::Ready(other) if other.address == task.address && other.id() != task.id())
+        });
+        let request = api::ShutdownRequest { id: task.id().to_owned(), now: false };
+        let answer = task.shim.shutdown(&request, Some(SHUTDOWN)).await;
+        let gone = if shared {
+            answer.is_ok()
+        } else {
+            // A task of the same id may be made at once: the socket must be free by then.
+            matches!(answer, Ok(()) | Err(CallError::Closed))
+                && tokio::time::timeout(SHUTDOWN, task.shim.closed()).await.is_ok()
+        };
+        task.shim.close();
+        gone
     }
 
-    pub(super) fn insert(&self, task: Arc<Task>) {
-        self.slots().insert((task.namespace.clone(), task.id.clone()), Slot::Live(task));
+    pub(super) fn holds(&self, key: &Key, task: &Arc<Task>) -> bool {
+        matches!(self.tasks().get(key), Some(Entry::Ready(held)) if Arc::ptr_eq(held, task))
     }
+
+    /// Waits for the shim's end, and cleans up if nobody asked for it.
+    pub(super) fn watch(self: &Arc<Self>, task: Arc<Task>) {
+        let inner = self.clone();
+        tokio::spawn(async move {
+            task.shim.closed().await;
+            if !task.leaving.load(Ordering::Acquire) {
+                tracing::warn!(container = task.id(), namespace = task.namespace(), "the shim is gone");
+                inner.lost(&task).await;
+            }
+        });
+    }
+
+    async fn lost(&self, task: &Arc<Task>) {
+        let exit = self.clean_up(&task.binary, &task.bundle, task.pid()).await;
+        self.exits.report_delete(task.namespace(), task.id(), &exit);
+        task.log.abort();
+        remove(&task.bundle).await;
+        self.tasks().remove(&(task.namespace().to_owned(), task.id().to_owned()));
+        // Only now: whoever hears of it may make the task anew.
+        task.lost.send_replace(Some(exit));
+    }
+
+    /// Runs `delete` after a shim that is gone and tells the exit.
+    pub(super) async fn clean_up(&self, binary: &Path, bundle: &Bundle, pid: u32) -> Exit {
+        let now = Some(SystemTime::now().into());
+        let exit = match self.launcher.delete(binary, bundle).await {
+            Ok(answer) => {
+                let pid = if answer.pid == 0 { pid } else { answer.pid };
+                let status = if answer.exited_at.is_none() { KILLED } else { answer.exit_status };
+                Exit { pid, status, at: answer.exited_at.or(now) }
+            }
+            Err(error) => {
+                tracing::warn!(container = bundle.id, namespace = bundle.namespace, %error, "clean up after a lost shim");
+                Exit { pid, status: LOST, at: now }
+            }
+        };
+        self.exits.report(&bundle.namespace, &bundle.id, &exit);
+        exit
+    }
+}
+
+/// Removes a bundle; what can't be removed is swept at the next start.
+pub(super) async fn remove(bundle: &Bundle) {
+    let (gone, name) = (bundle.clone(), bundle.id.clone());
+    if let Err(error) = blocking(move || gone.remove()).await {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::warn!(container = name, %error, cause, "the bundle stays until the next start");
+    }
+}
+
+/// The binary that a bundle's shim ran from.
+pub(super) fn binary_of(launcher: &Launcher, bundle: &Bundle, runtime: Option<&str>) -> Option<PathBuf> {
+    let recorded = bundle.shim_path().filter(|path| path.is_file());
+    // The package may have moved: a binary of the same name in today's places will do.
+    recorded.or_else(|| runtime.and_then(|runtime| launcher.resolve(runtime).ok()))
 }

@@ -1,77 +1,237 @@
-//! Finding the shims of an earlier daemon again.
+//! After a start: which tasks are still there.
 //!
-//! All at once, with a limit on each call, while the sockets are served already: a wedged shim delays
-//! nobody but those who ask for its task.
+//! Every bundle found is entered in the table at once, so that a question about it waits instead of
+//! being denied; then all shims are asked in parallel, with a limit on every question. A shim whose
+//! socket refuses is dead and cleaned up after. One that is silent is kept: cleaning up would kill
+//! a live container because its shim is slow.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use proto::containerd::task::v3 as api;
 use proto::containerd::v1::types::Status;
+use tokio::sync::watch;
 
-use super::manager::Manager;
+use super::bundle::{self, Bundle};
+use super::log::copy_log;
+use super::manager::{CONNECT, Entry, Inner, Manager, binary_of, remove};
 use super::task::{Exit, Task};
 use super::task_client::TaskClient;
-use crate::error::{Error, Kind, Result};
+use super::ttrpc::CallError;
+use crate::error::{Error, Result};
+use crate::request::check_identifier;
 
-/// Time a shim may take to answer each question.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Shims asked at once.
+const AT_ONCE: usize = 64;
+/// How long a shim may take to answer one question.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long a silent shim is left alone between two questions.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long a shim's own news of an exit is waited for before it is told from its state.
+const NEWS: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Bundles that are to be looked at; answers to the questions about them wait for it.
+#[derive(Debug)]
+pub struct Found {
+    manager: Manager,
+    bundles: Vec<(Bundle, watch::Sender<()>)>,
+}
 
 impl Manager {
-    /// Finds the bundles of an earlier daemon and asks their shims. Returns when all are known to
-    /// be asked; `get` and `list` wait for the answers.
+    /// Finds what an earlier daemon left, quickly and without asking a shim. Removes what is no
+    /// task any more.
     ///
-    /// `runtime_of` gives the runtime's name of a container, for bundles that don't name a binary.
-    pub fn recover(&self, runtime_of: impl Fn(&str, &str) -> Option<String>) {
-        for (namespace, id) in self.inner.layout.all() {
-            let layout = &self.inner.layout;
-            let binary = layout.binary(&namespace, &id).or_else(|| {
-                runtime_of(&namespace, &id).and_then(|name| self.inner.launcher.resolve(&name).ok())
-            });
-            let done = self.loading(&namespace, &id);
+    /// # Errors
+    /// The directory of bundles can't be read.
+    pub fn find(&self) -> Result<Found> {
+        let layout = &self.inner.layout;
+        let mut bundles = Vec::new();
+        for (namespace, id, path) in entries(layout.bundles())? {
+            if id.starts_with('.') {
+                sweep(&path);
+                continue;
+            }
+            if check_identifier(&namespace).is_err() || check_identifier(&id).is_err() {
+                tracing::warn!(path = %path.display(), "no bundle has such a name: it is left alone");
+                continue;
+            }
+            if fs::remove_dir(&path).is_ok() {
+                // An empty one was never filled.
+                continue;
+            }
+            let (looked_at, looking) = watch::channel(());
             self.inner.exits.load(&namespace, &id);
-            let manager = self.clone();
-            tokio::spawn(async move {
-                let binary = binary.unwrap_or_else(|| PathBuf::from("/nonexistent"));
-                match manager.find_again(&namespace, &id, binary.clone()).await {
-                    Ok(task) => {
-                        manager.insert(task.clone());
-                        manager.watch(task);
-                    }
-                    Err(error) => {
-                        tracing::warn!(%namespace, %id, %error, "the shim doesn't answer, cleaning up");
-                        manager.clean_up(&namespace, &id, &binary).await;
-                    }
-                }
-                done.send_replace(true);
-            });
+            self.inner.tasks().insert((namespace.clone(), id.clone()), Entry::Loading(looking));
+            bundles.push((Bundle::of(layout, &namespace, &id), looked_at));
+        }
+        let known: HashSet<(&str, &str)> =
+            bundles.iter().map(|(bundle, _)| (bundle.namespace.as_str(), bundle.id.as_str())).collect();
+        for (namespace, id, path) in entries(layout.works())? {
+            if !known.contains(&(namespace.as_str(), id.as_str()))
+                && let Err(error) = bundle::remove_tree(&path)
+            {
+                tracing::warn!(path = %path.display(), %error, "sweep a work directory");
+            }
+        }
+        Ok(Found { manager: self.clone(), bundles })
+    }
+}
+
+/// The directories two levels down: namespace, id, path.
+fn entries(directory: &Path) -> Result<Vec<(String, String, std::path::PathBuf)>> {
+    let failed = |error| Error::caused(format!("read {}", directory.display()), error);
+    let mut found = Vec::new();
+    let namespaces = match fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        other => other.map_err(failed)?,
+    };
+    let text = |name: &OsStr| name.to_str().map(str::to_owned);
+    for namespace in namespaces {
+        let namespace = namespace.map_err(failed)?;
+        let Ok(ids) = fs::read_dir(namespace.path()) else { continue };
+        for id in ids {
+            let id = id.map_err(failed)?;
+            if let (Some(namespace), Some(name)) = (text(&namespace.file_name()), text(&id.file_name())) {
+                found.push((namespace, name, id.path()));
+            }
         }
     }
+    Ok(found)
+}
 
-    async fn find_again(&self, namespace: &str, id: &str, binary: PathBuf) -> Result<Arc<Task>> {
-        let bootstrap = self
-            .inner
-            .layout
-            .bootstrap(namespace, id)
-            .ok_or_else(|| Error::new(Kind::Unknown, format!("bundle of {id}: no shim was started")))?;
-        let client = TaskClient::connect(&bootstrap, namespace, ANSWER_LIMIT).await?;
-        let connect = api::ConnectRequest { id: id.to_owned() };
-        client.connected(&connect, Some(ANSWER_LIMIT)).await?;
-        let state = api::StateRequest { id: id.to_owned(), exec_id: String::new() };
-        let state = client.state(&state, Some(ANSWER_LIMIT)).await?;
-        let bundle = self.inner.layout.bundle(namespace, id);
-        let task = Arc::new(Task::new(namespace, id, binary, client, super::shim_log(&bundle, id)));
-        match state.status() {
-            Status::Stopped => {
-                task.note_started("");
-                let exit = Exit { pid: state.pid, status: state.exit_status, at: state.exited_at };
-                self.inner.exits.report(namespace, id, &exit);
+fn sweep(path: &Path) {
+    if let Err(error) = bundle::remove_unmounted(path) {
+        tracing::warn!(path = %path.display(), %error, "sweep a removed bundle");
+    }
+}
+
+impl Found {
+    /// How many bundles there are.
+    pub fn count(&self) -> usize {
+        self.bundles.len()
+    }
+
+    /// Asks all shims. `runtime_of` gives the runtime name of a container's record.
+    pub async fn recover<F>(self, runtime_of: F)
+    where
+        F: Fn(&str, &str) -> Option<String> + Send + Sync + 'static,
+    {
+        let (inner, runtime_of) = (&self.manager.inner, &runtime_of);
+        stream::iter(self.bundles)
+            .for_each_concurrent(AT_ONCE, |(bundle, looked_at)| async move {
+                let key = (bundle.namespace.clone(), bundle.id.clone());
+                let runtime = runtime_of(&key.0, &key.1);
+                match inner.reach(bundle, runtime).await {
+                    Some(task) => {
+                        inner.tasks().insert(key, Entry::Ready(task.clone()));
+                        // Not before it can be found: losing it takes it out of the table.
+                        inner.watch(task.clone());
+                        let inner = inner.clone();
+                        tokio::spawn(async move { inner.learn(task).await });
+                    }
+                    None => {
+                        inner.tasks().remove(&key);
+                    }
+                }
+                drop(looked_at);
+            })
+            .await;
+    }
+}
+
+impl Inner {
+    /// Reaches the shim of a bundle, or removes what is left of it.
+    async fn reach(self: &Arc<Self>, bundle: Bundle, runtime: Option<String>) -> Option<Arc<Task>> {
+        let binary = binary_of(&self.launcher, &bundle, runtime.as_deref());
+        let (container, namespace) = (bundle.id.clone(), bundle.namespace.clone());
+        let Some(bootstrap) = bundle.bootstrap() else {
+            tracing::warn!(container, namespace, "the daemon died before the shim was up");
+            self.bury(binary.as_deref(), &bundle, 0).await;
+            return None;
+        };
+        let shim = match TaskClient::connect(&bootstrap, &namespace, CONNECT).await {
+            Ok(shim) => shim,
+            Err(error) => {
+                tracing::warn!(container, namespace, %error, "the shim is gone");
+                self.bury(binary.as_deref(), &bundle, 0).await;
+                return None;
             }
-            Status::Created | Status::Unknown => {}
-            Status::Running | Status::Paused | Status::Pausing => task.note_started(""),
+        };
+        let question = api::ConnectRequest { id: container.clone() };
+        let answer = shim.connected(&question, Some(ANSWER)).await;
+        match &answer {
+            Err(error) if Task::is_unknown(error) => {
+                tracing::warn!(container, namespace, "the daemon died before the shim had its task");
+                let request = api::ShutdownRequest { id: container, now: true };
+                let _ = shim.shutdown(&request, Some(ANSWER)).await;
+                let _ = tokio::time::timeout(ANSWER, shim.closed()).await;
+                self.bury(binary.as_deref(), &bundle, 0).await;
+                return None;
+            }
+            Err(CallError::Closed) => {
+                self.bury(binary.as_deref(), &bundle, 0).await;
+                return None;
+            }
+            Err(error) => tracing::warn!(container, namespace, %error, "the shim is silent; it is kept"),
+            Ok(_) => {}
         }
-        tracing::info!(%namespace, %id, pid = state.pid, status = ?state.status(), "found the task again");
-        Ok(task)
+        let pid = answer.as_ref().map_or(0, |answer| answer.task_pid);
+        let log = copy_log(&bundle);
+        let binary = binary.unwrap_or_default();
+        Some(Arc::new(Task::new(bundle, shim, binary, bootstrap.address, pid, log)))
+    }
+
+    async fn bury(&self, binary: Option<&Path>, bundle: &Bundle, pid: u32) {
+        match binary {
+            Some(binary) => {
+                let exit = self.clean_up(binary, bundle, pid).await;
+                self.exits.report_delete(&bundle.namespace, &bundle.id, &exit);
+            }
+            None => tracing::warn!(
+                container = bundle.id,
+                namespace = bundle.namespace,
+                "no shim binary is known: nothing is run to clean up"
+            ),
+        }
+        remove(bundle).await;
+    }
+
+    /// Asks until it is known how the task is; tells its exit if the shim doesn't.
+    async fn learn(&self, task: Arc<Task>) {
+        let request = api::StateRequest { id: task.id().to_owned(), exec_id: String::new() };
+        let state = loop {
+            match task.shim.state(&request, Some(ANSWER)).await {
+                Ok(state) => break state,
+                Err(CallError::Closed) => return,
+                Err(error) => {
+                    tracing::debug!(container = task.id(), %error, "ask for a task's state");
+                    tokio::time::sleep(SILENCE).await;
+                }
+            }
+            let key = (task.namespace().to_owned(), task.id().to_owned());
+            if !self.holds(&key, &task) {
+                return;
+            }
+        };
+        task.pid.store(state.pid, Ordering::Relaxed);
+        if state.status() != Status::Stopped {
+            return;
+        }
+        // Its journal has the exits of other processes too, and in order: it goes first.
+        let patience = tokio::time::Instant::now() + NEWS;
+        while tokio::time::Instant::now() < patience
+            && !self.exits.was_told(task.namespace(), task.id(), state.pid)
+        {
+            tokio::time::sleep(POLL).await;
+        }
+        let exit = Exit { pid: state.pid, status: state.exit_status, at: state.exited_at };
+        self.exits.report(task.namespace(), task.id(), &exit);
     }
 }

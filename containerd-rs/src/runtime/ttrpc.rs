@@ -13,7 +13,7 @@ use proto::ttrpc::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::{Error, Kind};
 
@@ -72,7 +72,7 @@ impl From<CallError> for Error {
 /// A connection to a ttrpc server.
 #[derive(Debug)]
 pub(super) struct Client {
-    writer: AsyncMutex<Writer>,
+    writer: Mutex<Writer>,
     calls: Arc<Calls>,
     closed: watch::Receiver<bool>,
     reader: tokio::task::AbortHandle,
@@ -81,7 +81,9 @@ pub(super) struct Client {
 
 #[derive(Debug)]
 struct Writer {
-    stream: OwnedWriteHalf,
+    /// Frames on their way: a task of their own writes them, so that a caller who gives up leaves
+    /// no half of one behind.
+    frames: mpsc::UnboundedSender<Vec<u8>>,
     /// Id of the last stream opened.
     last: u32,
 }
@@ -130,6 +132,8 @@ impl Client {
             return Err(std::io::Error::other(format!("the socket belongs to user {peer}")));
         }
         let (read, write) = stream.into_split();
+        let (frames, outgoing) = mpsc::unbounded_channel();
+        tokio::spawn(write_frames(write, outgoing));
         let calls = Arc::new(Calls(Mutex::new(Some(HashMap::new()))));
         let (closing, closed) = watch::channel(false);
         let answered = calls.clone();
@@ -142,7 +146,7 @@ impl Client {
             closing.send_replace(true);
         });
         Ok(Self {
-            writer: AsyncMutex::new(Writer { stream: write, last: 0 }),
+            writer: Mutex::new(Writer { frames, last: 0 }),
             calls,
             closed,
             reader: reader.abort_handle(),
@@ -179,26 +183,23 @@ impl Client {
 
     async fn exchange(&self, request: &Request) -> Result<Response, CallError> {
         let (answer, answered) = oneshot::channel();
-        let mut writer = self.writer.lock().await;
+        let stream = self.send(request, answer)?;
+        let _pending = Pending { calls: &self.calls, stream };
+        answered.await.map_err(|_| CallError::Closed)
+    }
+
+    fn send(&self, request: &Request, answer: oneshot::Sender<Response>) -> Result<u32, CallError> {
+        // Frames leave in the order of their ids.
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let stream = if writer.last == 0 { 1 } else { writer.last + 2 };
         let frame = encode_request(stream, request).map_err(|size| CallError::Status {
             code: Code::ResourceExhausted,
             message: format!("message length {size} exceed maximum message size"),
         })?;
-        match self.calls.lock().as_mut() {
-            Some(calls) => calls.insert(stream, answer),
-            None => return Err(CallError::Closed),
-        };
-        let _pending = Pending { calls: &self.calls, stream };
+        self.calls.lock().as_mut().ok_or(CallError::Closed)?.insert(stream, answer);
         writer.last = stream;
-        // A frame that is written in part would spoil those that follow: it is written whole even
-        // where the caller gives up, or the connection ends.
-        let sent = writer.stream.write_all(&frame).await;
-        drop(writer);
-        if sent.is_err() {
-            return Err(CallError::Closed);
-        }
-        answered.await.map_err(|_| CallError::Closed)
+        writer.frames.send(frame).map_err(|_| CallError::Closed)?;
+        Ok(stream)
     }
 
     /// Returns when the connection is gone.
@@ -216,6 +217,15 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.reader.abort();
+    }
+}
+
+async fn write_frames(mut stream: OwnedWriteHalf, mut frames: mpsc::UnboundedReceiver<Vec<u8>>) {
+    while let Some(frame) = frames.recv().await {
+        if stream.write_all(&frame).await.is_err() {
+            // The reader finds the connection closed.
+            return;
+        }
     }
 }
 

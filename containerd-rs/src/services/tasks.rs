@@ -1,22 +1,22 @@
 //! `containerd.services.tasks.v1.Tasks`.
 
-use std::time::SystemTime;
+mod read;
 
+use std::sync::Arc;
+
+use prost_types::Timestamp;
+use proto::containerd::services::containers::v1::Container;
 use proto::containerd::services::tasks::v1 as api;
-use proto::containerd::types::Metric;
-use proto::containerd::v1::types::{Process, Status as TaskStatus};
-use proto::typeurl;
 use proto_services::containerd::services::tasks::v1::tasks_server::Tasks;
 use tonic::{Request, Response, Status};
 
 use crate::blocking::blocking;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::Db;
-use crate::metadata::filters::Filters;
 use crate::request::{Scope, check_identifier};
-use crate::runtime::{Create, Manager, Stdio, Task};
+use crate::runtime::{Create, Exit, Manager, Stdio, Task};
 
-/// Tasks over their shims.
+/// Tasks of the containers in the database.
 #[derive(Clone, Debug)]
 pub struct TasksService {
     db: Db,
@@ -24,43 +24,41 @@ pub struct TasksService {
 }
 
 impl TasksService {
-    /// A service over the manager's tasks and the containers of `db`.
+    /// A service over the containers' records and their tasks.
     pub fn new(db: Db, manager: Manager) -> Self {
         Self { db, manager }
     }
 
-    async fn task(&self, metadata: &tonic::metadata::MetadataMap, id: &str) -> Result<std::sync::Arc<Task>> {
-        let scope = Scope::of(metadata)?;
+    async fn container(&self, namespace: &str, id: &str) -> Result<Container> {
+        if id.is_empty() {
+            return Err(Error::invalid("container id is required"));
+        }
+        let (db, namespace, id) = (self.db.clone(), namespace.to_owned(), id.to_owned());
+        blocking(move || db.containers().get(&namespace, &id)).await
+    }
+
+    /// The task of a container that has a record.
+    async fn task(&self, scope: &Scope, id: &str) -> Result<Arc<Task>> {
+        self.container(&scope.namespace, id).await?;
         self.manager.get(&scope.namespace, id).await
     }
 }
 
-/// A process as clients see it. A shim that doesn't answer in time has a task of unknown state.
-async fn process(task: &Task, exec: &str) -> Result<Process> {
-    match task.state(exec).await {
-        Ok(state) => Ok(Process {
-            container_id: task.id.clone(),
-            id: if exec.is_empty() { task.id.clone() } else { exec.to_owned() },
-            pid: state.pid,
-            status: state.status,
-            stdin: state.stdin,
-            stdout: state.stdout,
-            stderr: state.stderr,
-            terminal: state.terminal,
-            exit_status: state.exit_status,
-            exited_at: state.exited_at,
-        }),
-        Err(error) if matches!(error.kind(), Kind::NotFound) => Err(error),
-        Err(error) => {
-            tracing::warn!(id = task.id, %error, "ask for the state");
-            Ok(Process {
-                container_id: task.id.clone(),
-                id: task.id.clone(),
-                status: TaskStatus::Unknown as i32,
-                ..Process::default()
-            })
-        }
-    }
+/// Go's zero time, which its clients expect where nothing happened yet.
+pub(super) const YEAR_ONE: Timestamp = Timestamp { seconds: -62_135_596_800, nanos: 0 };
+
+fn deleted(id: String, exit: Exit) -> Response<api::DeleteResponse> {
+    Response::new(api::DeleteResponse {
+        id,
+        pid: exit.pid,
+        exit_status: exit.status,
+        exited_at: exit.at.or(Some(YEAR_ONE)),
+    })
+}
+
+/// The added process that a request must name.
+fn named_process(exec: &str) -> Result<()> {
+    check_identifier(exec)
 }
 
 #[tonic::async_trait]
@@ -71,43 +69,41 @@ impl Tasks for TasksService {
     ) -> Result<Response<api::CreateTaskResponse>, Status> {
         let scope = Scope::of(request.metadata())?;
         let request = request.into_inner();
-        let id = request.container_id;
-        check_identifier(&id)?;
-        let (db, namespace, name) = (self.db.clone(), scope.namespace.clone(), id.clone());
-        let container = blocking(move || db.containers().get(&namespace, &name)).await?;
         if request.checkpoint.is_some() {
-            return Err(Error::new(Kind::Unimplemented, "restore from a checkpoint").into());
+            return Err(Error::new(Kind::Unimplemented, "create a task from a checkpoint").into());
         }
+        let container = self.container(&scope.namespace, &request.container_id).await?;
         let runtime = container.runtime.unwrap_or_default();
-        let spec = container.spec.map(|spec| spec.value).unwrap_or_default();
-        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&spec) {
-            return Err(Error::caused(format!("read the spec of {id}"), error).into());
-        }
-        let create = Create {
-            runtime: if request.runtime_path.is_empty() { runtime.name } else { request.runtime_path },
-            options: request.options,
-            runtime_options: runtime.options,
-            spec,
-            rootfs: request.rootfs,
-            stdio: Stdio {
-                stdin: request.stdin,
-                stdout: request.stdout,
-                stderr: request.stderr,
-                terminal: request.terminal,
-            },
-            checkpoint: String::new(),
-        };
-        let pid = self.manager.create(&scope.namespace, &id, create).await?;
-        Ok(Response::new(api::CreateTaskResponse { container_id: id, pid }))
+        let runtime_name = if request.runtime_path.is_empty() { runtime.name } else { request.runtime_path };
+        let pid = self
+            .manager
+            .create(Create {
+                namespace: scope.namespace,
+                id: container.id.clone(),
+                runtime: runtime_name,
+                runtime_options: runtime.options,
+                task_options: request.options.filter(|options| !options.type_url.is_empty()),
+                spec: container.spec.map(|spec| spec.value).unwrap_or_default(),
+                rootfs: request.rootfs,
+                stdio: Stdio {
+                    stdin: request.stdin,
+                    stdout: request.stdout,
+                    stderr: request.stderr,
+                    terminal: request.terminal,
+                },
+            })
+            .await?;
+        Ok(Response::new(api::CreateTaskResponse { container_id: container.id, pid }))
     }
 
     async fn start(
         &self,
         request: Request<api::StartRequest>,
     ) -> Result<Response<api::StartResponse>, Status> {
-        let task = self.task(request.metadata(), &request.get_ref().container_id).await?;
-        let pid = task.start(&request.get_ref().exec_id).await?;
-        Ok(Response::new(api::StartResponse { pid }))
+        let scope = Scope::of(request.metadata())?;
+        let request = request.into_inner();
+        let task = self.task(&scope, &request.container_id).await?;
+        Ok(Response::new(api::StartResponse { pid: task.start(&request.exec_id).await? }))
     }
 
     async fn delete(
@@ -116,36 +112,28 @@ impl Tasks for TasksService {
     ) -> Result<Response<api::DeleteResponse>, Status> {
         let scope = Scope::of(request.metadata())?;
         let id = request.into_inner().container_id;
+        self.container(&scope.namespace, &id).await?;
         let exit = self.manager.delete(&scope.namespace, &id).await?;
-        Ok(Response::new(api::DeleteResponse {
-            id,
-            pid: exit.pid,
-            exit_status: exit.status,
-            exited_at: exit.at,
-        }))
+        Ok(deleted(id, exit))
     }
 
     async fn delete_process(
         &self,
         request: Request<api::DeleteProcessRequest>,
     ) -> Result<Response<api::DeleteResponse>, Status> {
-        let task = self.task(request.metadata(), &request.get_ref().container_id).await?;
-        let exec = request.into_inner().exec_id;
-        if exec.is_empty() {
-            return Err(Error::invalid("exec id must not be empty").into());
-        }
-        let exit = task.delete_exec(&exec).await?;
-        Ok(Response::new(api::DeleteResponse {
-            id: exec,
-            pid: exit.pid,
-            exit_status: exit.status,
-            exited_at: exit.at,
-        }))
+        let scope = Scope::of(request.metadata())?;
+        let request = request.into_inner();
+        named_process(&request.exec_id)?;
+        let task = self.task(&scope, &request.container_id).await?;
+        let exit = task.delete_process(&request.exec_id).await?;
+        Ok(deleted(request.exec_id, exit))
     }
 
     async fn get(&self, request: Request<api::GetRequest>) -> Result<Response<api::GetResponse>, Status> {
-        let task = self.task(request.metadata(), &request.get_ref().container_id).await?;
-        let process = process(&task, &request.get_ref().exec_id).await?;
+        let scope = Scope::of(request.metadata())?;
+        let request = request.into_inner();
+        let task = self.task(&scope, &request.container_id).await?;
+        let process = read::process(&task, &request.exec_id).await?;
         Ok(Response::new(api::GetResponse { process: Some(process) }))
     }
 
@@ -154,26 +142,26 @@ impl Tasks for TasksService {
         request: Request<api::ListTasksRequest>,
     ) -> Result<Response<api::ListTasksResponse>, Status> {
         let scope = Scope::of(request.metadata())?;
-        let tasks = self.manager.list(&scope.namespace).await;
-        let states = tasks.iter().map(|task| process(task, ""));
-        // One that is gone meanwhile is no task any more.
-        let mut tasks: Vec<Process> =
-            futures::future::join_all(states).await.into_iter().filter_map(Result::ok).collect();
-        tasks.sort_by(|a, b| a.container_id.cmp(&b.container_id));
+        let tasks = read::list(&self.manager, &scope.namespace).await;
         Ok(Response::new(api::ListTasksResponse { tasks }))
     }
 
     async fn kill(&self, request: Request<api::KillRequest>) -> Result<Response<()>, Status> {
-        let task = self.task(request.metadata(), &request.get_ref().container_id).await?;
+        let scope = Scope::of(request.metadata())?;
         let request = request.into_inner();
+        let task = self.task(&scope, &request.container_id).await?;
         task.kill(&request.exec_id, request.signal, request.all).await?;
         Ok(Response::new(()))
     }
 
     async fn exec(&self, request: Request<api::ExecProcessRequest>) -> Result<Response<()>, Status> {
-        let task = self.task(request.metadata(), &request.get_ref().container_id).await?;
+        let scope = Scope::of(request.metadata())?;
         let request = request.into_inner();
-        check_identifier(&request.exec_id)?;
+        if request.exec_id.is_empty() {
+            return Err(Error::invalid("exec id cannot be empty").into());
+        }
+        named_process(&request.exec_id)?;
+        let task = self.task(&scope, &request.container_id).await?;
         let stdio = Stdio {
             stdin: request.stdin,
             stdout: request.stdout,
@@ -185,27 +173,30 @@ impl Tasks for TasksService {
     }
 
     async fn resize_pty(&self, request: Request<api::ResizePtyRequest>) -> Result<Response<()>, Status> {
-        let task = self.task(request.metadata(), &request.get_ref().container_id).await?;
+        let scope = Scope::of(request.metadata())?;
         let request = request.into_inner();
-        task.resize(&request.exec_id, request.width, request.height).await?;
+        let task = self.task(&scope, &request.container_id).await?;
+        task.resize_pty(&request.exec_id, request.width, request.height).await?;
         Ok(Response::new(()))
     }
 
     async fn close_io(&self, request: Request<api::CloseIoRequest>) -> Result<Response<()>, Status> {
-        let task = self.task(request.metadata(), &request.get_ref().container_id).await?;
-        if request.get_ref().stdin {
-            task.close_stdin(&request.get_ref().exec_id).await?;
-        }
+        let scope = Scope::of(request.metadata())?;
+        let request = request.into_inner();
+        let task = self.task(&scope, &request.container_id).await?;
+        task.close_io(&request.exec_id, request.stdin).await?;
         Ok(Response::new(()))
     }
 
     async fn pause(&self, request: Request<api::PauseTaskRequest>) -> Result<Response<()>, Status> {
-        self.task(request.metadata(), &request.get_ref().container_id).await?.pause().await?;
+        let scope = Scope::of(request.metadata())?;
+        self.task(&scope, &request.into_inner().container_id).await?.pause().await?;
         Ok(Response::new(()))
     }
 
     async fn resume(&self, request: Request<api::ResumeTaskRequest>) -> Result<Response<()>, Status> {
-        self.task(request.metadata(), &request.get_ref().container_id).await?.resume().await?;
+        let scope = Scope::of(request.metadata())?;
+        self.task(&scope, &request.into_inner().container_id).await?.resume().await?;
         Ok(Response::new(()))
     }
 
@@ -213,7 +204,8 @@ impl Tasks for TasksService {
         &self,
         request: Request<api::ListPidsRequest>,
     ) -> Result<Response<api::ListPidsResponse>, Status> {
-        let task = self.task(request.metadata(), &request.get_ref().container_id).await?;
+        let scope = Scope::of(request.metadata())?;
+        let task = self.task(&scope, &request.into_inner().container_id).await?;
         Ok(Response::new(api::ListPidsResponse { processes: task.pids().await? }))
     }
 
@@ -221,13 +213,20 @@ impl Tasks for TasksService {
         &self,
         request: Request<api::CheckpointTaskRequest>,
     ) -> Result<Response<api::CheckpointTaskResponse>, Status> {
-        self.task(request.metadata(), &request.get_ref().container_id).await?;
-        Err(Error::new(Kind::Unimplemented, "checkpoint of a task").into())
+        let scope = Scope::of(request.metadata())?;
+        let request = request.into_inner();
+        let task = self.task(&scope, &request.container_id).await?;
+        let path = read::image_path(request.options.as_ref()).ok_or_else(|| {
+            Error::new(Kind::Unimplemented, "checkpoint into the content store: give an image path")
+        })?;
+        task.checkpoint(&path, request.options).await?;
+        Ok(Response::new(api::CheckpointTaskResponse::default()))
     }
 
     async fn update(&self, request: Request<api::UpdateTaskRequest>) -> Result<Response<()>, Status> {
-        let task = self.task(request.metadata(), &request.get_ref().container_id).await?;
+        let scope = Scope::of(request.metadata())?;
         let request = request.into_inner();
+        let task = self.task(&scope, &request.container_id).await?;
         task.update(request.resources, request.annotations).await?;
         Ok(Response::new(()))
     }
@@ -237,42 +236,18 @@ impl Tasks for TasksService {
         request: Request<api::MetricsRequest>,
     ) -> Result<Response<api::MetricsResponse>, Status> {
         let scope = Scope::of(request.metadata())?;
-        let filters = Filters::parse(&request.into_inner().filters)?;
-        let mut metrics = Vec::new();
-        for task in self.manager.list(&scope.namespace).await {
-            let field = |path: &[&str]| match path {
-                ["id"] => Some(task.id.clone()),
-                ["namespace"] => Some(task.namespace.clone()),
-                _ => None,
-            };
-            if !filters.matches(&field) {
-                continue;
-            }
-            match task.stats().await {
-                Ok(data) => metrics.push(Metric {
-                    timestamp: Some(SystemTime::now().into()),
-                    id: task.id.clone(),
-                    data: data.map(bare),
-                }),
-                Err(error) => tracing::warn!(id = task.id, %error, "ask for metrics"),
-            }
-        }
+        let metrics = read::metrics(&self.manager, &scope.namespace, &request.into_inner().filters).await?;
         Ok(Response::new(api::MetricsResponse { metrics }))
     }
 
     async fn wait(&self, request: Request<api::WaitRequest>) -> Result<Response<api::WaitResponse>, Status> {
-        let task = self.task(request.metadata(), &request.get_ref().container_id).await?;
-        let (exit_status, exited_at) = task.wait(&request.get_ref().exec_id).await?;
-        Ok(Response::new(api::WaitResponse { exit_status, exited_at }))
+        let scope = Scope::of(request.metadata())?;
+        let request = request.into_inner();
+        let task = self.task(&scope, &request.container_id).await?;
+        let exit = task.wait(&request.exec_id).await?;
+        Ok(Response::new(api::WaitResponse {
+            exit_status: exit.status,
+            exited_at: exit.at.or(Some(YEAR_ONE)),
+        }))
     }
-}
-
-/// Go compares whole URLs: nothing may stand before a metric's name.
-fn bare(mut any: prost_types::Any) -> prost_types::Any {
-    if typeurl::is::<proto::io::containerd::cgroups::v1::Metrics>(&any)
-        || typeurl::is::<proto::io::containerd::cgroups::v2::Metrics>(&any)
-    {
-        any.type_url = any.type_url.rsplit('/').next().unwrap_or_default().to_owned();
-    }
-    any
 }

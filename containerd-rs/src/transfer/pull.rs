@@ -1,0 +1,479 @@
+//! Pulling: registry → image store, layers unpacked while they come in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use archive::WhiteoutForm;
+use futures::stream::{FuturesUnordered, StreamExt};
+use oci::image::MAX_DOCUMENT;
+use oci::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Reference};
+use proto::containerd::services::images::v1::Image;
+use registry::{Client, Options};
+use tokio::sync::Semaphore;
+
+use super::credentials::AskingClient;
+use super::fetch::{Target, fetch, tee};
+use super::progress::{Progress, to_proto};
+use super::streams::Open;
+use crate::blocking::blocking;
+use crate::content::Store;
+use crate::error::{Error, Kind, Result};
+use crate::metadata::Db;
+use crate::metadata::labels::Labels;
+use crate::snapshots::{Extraction, Snapshots};
+use crate::unpack::{AppliedLayer, apply_layer, target_of};
+
+/// Blobs fetched at once.
+const CONCURRENT: usize = 4;
+/// How long what a killed pull left is kept.
+const LEASE_LIFETIME: time::Duration = time::Duration::hours(24);
+
+/// What to pull, and where to.
+#[derive(Debug)]
+pub struct Pull {
+    /// Namespace of the image.
+    pub namespace: String,
+    /// The request's lease; without one, a lease of our own holds the parts until the image does.
+    pub lease: Option<String>,
+    /// What to pull.
+    pub reference: String,
+    /// `http`, `https`, or empty.
+    pub scheme: String,
+    /// Further headers to the registry.
+    pub headers: Vec<(String, String)>,
+    /// Stream to ask for credentials on.
+    pub credentials: Option<Open>,
+    /// Name of the image; empty for the reference.
+    pub name: String,
+    /// Labels of the image.
+    pub labels: Labels,
+    /// Platforms to fetch; empty for this machine's.
+    pub platforms: Vec<Platform>,
+    /// Platforms to unpack, each by a snapshotter.
+    pub unpacks: Vec<Unpack>,
+    /// Where progress is told.
+    pub progress: Progress,
+}
+
+/// One platform to unpack.
+#[derive(Clone, Debug)]
+pub struct Unpack {
+    /// Of an image.
+    pub platform: Platform,
+    /// Snapshotter's name.
+    pub snapshotter: String,
+}
+
+/// Pulls into the daemon's stores.
+#[derive(Clone, Debug)]
+pub struct Puller {
+    db: Db,
+    store: Store,
+    snapshots: Snapshots,
+}
+
+impl Puller {
+    /// A puller into these stores.
+    pub fn new(db: Db, store: Store, snapshots: Snapshots) -> Self {
+        Self { db, store, snapshots }
+    }
+
+    /// Pulls. What a failure leaves is resumed by the next pull, or collected.
+    ///
+    /// # Errors
+    /// The reference isn't valid, the registry refuses or can't be reached, a blob or layer is
+    /// damaged, the disk is full.
+    pub async fn pull(&self, mut pull: Pull) -> Result<()> {
+        let reference: Reference =
+            pull.reference.parse().map_err(|error: oci::ReferenceError| Error::invalid(error.to_string()))?;
+        let (lease, own) = match pull.lease.take() {
+            Some(lease) => (lease, false),
+            None => (self.own_lease(&pull.namespace).await?, true),
+        };
+        let namespace = pull.namespace.clone();
+        let result = self.run(pull, &reference, &lease).await;
+        if own {
+            let (db, id) = (self.db.clone(), lease.clone());
+            if let Err(error) = blocking(move || db.leases().delete(&namespace, &id)).await {
+                tracing::warn!(lease, %error, "let go of a pull's lease");
+            }
+        }
+        result
+    }
+
+    async fn own_lease(&self, namespace: &str) -> Result<String> {
+        let id = format!("pull-{:016x}", rand::random::<u64>());
+        let until = time::OffsetDateTime::now_utc() + LEASE_LIFETIME;
+        let until = until
+            .format(&time::format_description::well_known::Rfc3339)
+            .map_err(|error| Error::caused("write the time a lease ends", error))?;
+        let labels = Labels::from([("containerd.io/gc.expire".to_owned(), until)]);
+        let (db, namespace, name) = (self.db.clone(), namespace.to_owned(), id.clone());
+        blocking(move || db.leases().create(&namespace, &name, labels)).await?;
+        Ok(id)
+    }
+
+    async fn run(&self, pull: Pull, reference: &Reference, lease: &str) -> Result<()> {
+        let source =
+            format!("distribution.source.{}", reference.domain().split(':').next().unwrap_or_default());
+        let target = Target {
+            store: self.store.clone(),
+            namespace: pull.namespace.clone(),
+            lease: lease.to_owned(),
+            labels: Labels::from([(format!("containerd.io/{source}"), reference.path().to_owned())]),
+            progress: pull.progress.clone(),
+        };
+        pull.progress.step(format!("Resolving from {}", pull.reference)).await;
+        let credentials = pull.credentials.map(|stream| {
+            Arc::new(AskingClient::new(stream, &pull.reference)) as Arc<dyn registry::CredentialSource>
+        });
+        let options = Options { default_scheme: pull.scheme, credentials, headers: pull.headers };
+        let failed = |error: registry::RegistryError| {
+            let kind = match &error {
+                registry::RegistryError::NotFound(_) => Kind::NotFound,
+                registry::RegistryError::Unreachable { .. } => Kind::Unavailable,
+                _ => Kind::Unknown,
+            };
+            Error::new(kind, format!("failed to resolve image {}", pull.reference)).because(error)
+        };
+        let client = Client::new(reference, options).await.map_err(failed)?;
+        let root = client.resolve(reference).await.map_err(failed)?;
+        pull.progress.step(format!("Pulling from {}", pull.reference)).await;
+
+        let mut platforms = pull.platforms;
+        platforms.extend(pull.unpacks.iter().map(|unpack| unpack.platform.clone()));
+        if platforms.is_empty() {
+            platforms.push(Platform::host());
+        }
+        let manifests = self.documents(&target, &client, &root, &platforms).await?;
+        if manifests.is_empty() {
+            return Err(Error::not_found(format!("no match for platform in manifest {}", root.digest)));
+        }
+        for (descriptor, manifest) in &manifests {
+            self.image(&target, &client, descriptor, manifest, &pull.unpacks).await?;
+        }
+        let image = Image {
+            name: if pull.name.is_empty() { pull.reference.clone() } else { pull.name },
+            labels: pull.labels,
+            target: Some(to_proto(&root)),
+            ..Image::default()
+        };
+        let (db, namespace, lease, name) =
+            (self.db.clone(), pull.namespace.clone(), lease.to_owned(), image.name.clone());
+        blocking(move || db.images().create_or_update(&namespace, image, Some(&lease))).await?;
+        pull.progress.step(format!("saved {name}")).await;
+        pull.progress.step(format!("Completed pull from {}", pull.reference)).await;
+        Ok(())
+    }
+
+    /// Fetches the documents from `root` down, labelled so that each holds its children; answers
+    /// the manifests that suit.
+    async fn documents(
+        &self,
+        target: &Target,
+        client: &Client,
+        root: &Descriptor,
+        platforms: &[Platform],
+    ) -> Result<Vec<(Descriptor, Manifest)>> {
+        let document = self.document(target, client, root, "").await?;
+        let index = match document {
+            Document::Manifest(manifest) => return Ok(vec![(root.clone(), *manifest)]),
+            Document::Index(index) => index,
+        };
+        let mut found: Vec<(Descriptor, Manifest)> = Vec::new();
+        for platform in platforms {
+            // A manifest that says nothing of its platform suits when it is the only one.
+            let lone = (index.manifests.len() == 1).then(|| index.manifests.first()).flatten();
+            let Some(chosen) = index.matching(platform).first().copied().or(lone) else { continue };
+            if found.iter().any(|(known, _)| known.digest == chosen.digest) {
+                continue;
+            }
+            let parent = super::progress::name_of(root);
+            match self.document(target, client, chosen, &parent).await? {
+                Document::Manifest(manifest) => found.push((chosen.clone(), *manifest)),
+                Document::Index(_) => {
+                    return Err(Error::invalid(format!("index {} inside an index", chosen.digest)));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn document(
+        &self,
+        target: &Target,
+        client: &Client,
+        blob: &Descriptor,
+        parent: &str,
+    ) -> Result<Document> {
+        if blob.size > MAX_DOCUMENT as u64 {
+            return Err(Error::invalid(format!("manifest {} has {} bytes", blob.digest, blob.size)));
+        }
+        fetch(target, client, blob, parent, None).await?;
+        let (store, namespace, blob) = (target.store.clone(), target.namespace.clone(), blob.clone());
+        blocking(move || {
+            let digest = blob.digest.to_string();
+            let bytes = store.read_all(&namespace, &digest, MAX_DOCUMENT as u64)?;
+            let document = Document::parse(&blob.media_type, &bytes)
+                .map_err(|error| Error::invalid(format!("read manifest {digest}")).because(error))?;
+            let labels = document.gc_labels().into_iter().map(|(key, child)| (key, child.digest.to_string()));
+            store.set_labels(&namespace, &digest, labels.collect())?;
+            Ok(document)
+        })
+        .await
+    }
+
+    /// Fetches one manifest's blobs, and unpacks its layers meanwhile if that is asked for.
+    async fn image(
+        &self,
+        target: &Target,
+        client: &Client,
+        descriptor: &Descriptor,
+        manifest: &Manifest,
+        unpacks: &[Unpack],
+    ) -> Result<()> {
+        let parent = super::progress::name_of(descriptor);
+        fetch(target, client, &manifest.config, &parent, None).await?;
+        let unpack = unpacks.iter().find(|unpack| {
+            descriptor.platform.as_ref().is_none_or(|platform| unpack.platform.rank(platform).is_some())
+        });
+        let plan = match unpack {
+            Some(unpack) => Some(self.plan(target, manifest, &unpack.snapshotter).await?),
+            None => None,
+        };
+        let permits = Semaphore::new(CONCURRENT);
+        let mut jobs = FuturesUnordered::new();
+        // A layer that occurs twice is fetched once.
+        let mut first = HashMap::new();
+        for (n, layer) in manifest.layers.iter().enumerate() {
+            if *first.entry(layer.digest.as_str()).or_insert(n) != n {
+                continue;
+            }
+            let (plan, permits, parent) = (plan.as_ref(), &permits, parent.as_str());
+            jobs.push(async move {
+                target.progress.state("waiting", layer, parent, 0).await;
+                let _permit = permits.acquire().await;
+                let extracted =
+                    self.layer(target, client, layer, parent, plan.is_some_and(|p| p.missing[n]), plan).await;
+                extracted.map(|extracted| (n, extracted))
+            });
+        }
+        let mut extracted: HashMap<usize, (Extraction, AppliedLayer)> = HashMap::new();
+        while let Some(done) = jobs.next().await {
+            let (n, layer) = done?;
+            if let Some(layer) = layer {
+                extracted.insert(n, layer);
+            }
+        }
+        drop(jobs);
+        if let Some(plan) = plan {
+            self.commit(target, manifest, &parent, plan, extracted).await?;
+        }
+        Ok(())
+    }
+
+    async fn plan(&self, target: &Target, manifest: &Manifest, snapshotter: &str) -> Result<Plan> {
+        let (store, snapshots) = (self.store.clone(), self.snapshots.clone());
+        let (namespace, config) = (target.namespace.clone(), manifest.config.clone());
+        let (count, snapshotter) = (manifest.layers.len(), snapshotter.to_owned());
+        blocking(move || {
+            let snapshotter = if snapshotter.is_empty() { "overlayfs".to_owned() } else { snapshotter };
+            let digest = config.digest.to_string();
+            let bytes = store.read_all(&namespace, &digest, MAX_DOCUMENT as u64)?;
+            let config = ImageConfig::parse(&bytes).map_err(|error| {
+                Error::invalid(format!("read image configuration {digest}")).because(error)
+            })?;
+            let diff_ids = config.rootfs.diff_ids;
+            if diff_ids.len() != count {
+                let text = format!("image has {count} layers but {} diff ids", diff_ids.len());
+                return Err(Error::invalid(text));
+            }
+            let chain = oci::chain_ids(&diff_ids);
+            let mut missing = Vec::new();
+            for id in &chain {
+                match snapshots.stat(&namespace, &snapshotter, id.as_str()) {
+                    Ok(_) => missing.push(false),
+                    Err(error) if error.kind() == Kind::NotFound => missing.push(true),
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(Plan { snapshotter, diff_ids, chain, missing })
+        })
+        .await
+    }
+
+    /// Fetches a layer; extracts it meanwhile where the snapshotter can take a layer alone.
+    async fn layer(
+        &self,
+        target: &Target,
+        client: &Client,
+        layer: &Descriptor,
+        parent: &str,
+        unpack: bool,
+        plan: Option<&Plan>,
+    ) -> Result<Option<(Extraction, AppliedLayer)>> {
+        let extraction = match plan {
+            Some(plan) if unpack => {
+                let (snapshots, snapshotter) = (self.snapshots.clone(), plan.snapshotter.clone());
+                blocking(move || snapshots.extract(&snapshotter)).await?
+            }
+            _ => None,
+        };
+        let Some(extraction) = extraction else {
+            fetch(target, client, layer, parent, None).await?;
+            return Ok(None);
+        };
+        let (sender, reader) = tee();
+        let unpacking = tokio::task::spawn_blocking(move || {
+            let applied = apply_layer(reader, extraction.path(), WhiteoutForm::Overlay);
+            (extraction, applied)
+        });
+        let streamed = fetch(target, client, layer, parent, Some(sender)).await?;
+        target.progress.amount("extracting", layer, parent, 0);
+        let (extraction, applied) =
+            unpacking.await.map_err(|error| Error::caused(format!("unpack {}", layer.digest), error))?;
+        let result = if streamed {
+            (extraction, applied?)
+        } else {
+            // The blob was there, or came in pieces: a fresh directory from the file.
+            drop(extraction);
+            let (snapshots, store) = (self.snapshots.clone(), self.store.clone());
+            let snapshotter = plan.map_or_else(String::new, |plan| plan.snapshotter.clone());
+            let (namespace, digest) = (target.namespace.clone(), layer.digest.to_string());
+            blocking(move || {
+                let extraction = snapshots
+                    .extract(&snapshotter)?
+                    .ok_or_else(|| Error::invalid(format!("snapshotter {snapshotter} can't extract")))?;
+                let (_, blob) = store.reader(&namespace, &digest)?;
+                let applied = apply_layer(blob, extraction.path(), WhiteoutForm::Overlay)?;
+                Ok((extraction, applied))
+            })
+            .await?
+        };
+        Ok(Some(result))
+    }
+
+    /// Gives the layers' directories their names in the chain's order.
+    async fn commit(
+        &self,
+        target: &Target,
+        manifest: &Manifest,
+        parent: &str,
+        plan: Plan,
+        mut extracted: HashMap<usize, (Extraction, AppliedLayer)>,
+    ) -> Result<()> {
+        let (ns, lease) = (target.namespace.clone(), target.lease.clone());
+        for (n, layer) in manifest.layers.iter().enumerate() {
+            let below = n.checked_sub(1).map_or_else(String::new, |n| plan.chain[n].to_string());
+            let (name, wanted) = (plan.chain[n].to_string(), plan.diff_ids[n].to_string());
+            let this = extracted.remove(&n);
+            if plan.missing[n] {
+                let (snapshots, store, snapshotter) =
+                    (self.snapshots.clone(), self.store.clone(), plan.snapshotter.clone());
+                let (ns, lease, digest) = (ns.clone(), lease.clone(), layer.digest.to_string());
+                blocking(move || {
+                    let step = Step {
+                        snapshots: &snapshots,
+                        store: &store,
+                        ns: &ns,
+                        lease: &lease,
+                        snapshotter: &snapshotter,
+                    };
+                    step.commit(this, &digest, &wanted, &name, &below)
+                })
+                .await?;
+            }
+            let (store, ns, digest) = (self.store.clone(), ns.clone(), layer.digest.to_string());
+            let labels =
+                Labels::from([("containerd.io/uncompressed".to_owned(), plan.diff_ids[n].to_string())]);
+            blocking(move || store.set_labels(&ns, &digest, labels)).await?;
+            target.progress.state("extracted", layer, parent, layer.size).await;
+        }
+        if let Some(top) = plan.chain.last() {
+            let key = format!("containerd.io/gc.ref.snapshot.{}", plan.snapshotter);
+            let labels = Labels::from([(key, top.to_string())]);
+            let (store, digest) = (self.store.clone(), manifest.config.digest.to_string());
+            blocking(move || store.set_labels(&ns, &digest, labels)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What unpacking a manifest means.
+#[derive(Debug)]
+struct Plan {
+    snapshotter: String,
+    diff_ids: Vec<Digest>,
+    chain: Vec<Digest>,
+    /// Whether the snapshot of each layer has still to be made.
+    missing: Vec<bool>,
+}
+
+/// Where one layer is committed.
+struct Step<'a> {
+    snapshots: &'a Snapshots,
+    store: &'a Store,
+    ns: &'a str,
+    lease: &'a str,
+    snapshotter: &'a str,
+}
+
+impl Step<'_> {
+    /// Commits an extracted layer; one that isn't extracted (the snapshotter can't, or it occurs
+    /// twice in the image) is applied onto its parent first.
+    fn commit(
+        &self,
+        extracted: Option<(Extraction, AppliedLayer)>,
+        digest: &str,
+        wanted: &str,
+        name: &str,
+        below: &str,
+    ) -> Result<()> {
+        let check = |applied: &AppliedLayer| {
+            if applied.diff_id == wanted {
+                return Ok(());
+            }
+            let text = format!(
+                "wrong diff id calculated on extraction: {} of layer {digest}, wanted {wanted}",
+                applied.diff_id
+            );
+            Err(Error::new(Kind::Unknown, text))
+        };
+        let made = match extracted {
+            Some((extraction, applied)) => {
+                check(&applied)?;
+                let labels = Labels::new();
+                self.snapshots.commit_extraction(self.ns, extraction, name, below, labels, Some(self.lease))
+            }
+            None => {
+                let key = format!("extract-{:016x} {name}", rand::random::<u64>());
+                let labels = Labels::new();
+                let mounts = self.snapshots.prepare(
+                    self.ns,
+                    self.snapshotter,
+                    &key,
+                    below,
+                    labels,
+                    Some(self.lease),
+                )?;
+                let applied = (|| {
+                    let (target, form) = target_of(&mounts)?;
+                    let (_, blob) = self.store.reader(self.ns, digest)?;
+                    let applied = apply_layer(blob, &target, form)?;
+                    check(&applied)?;
+                    let (ns, snapshotter, lease) = (self.ns, self.snapshotter, Some(self.lease));
+                    self.snapshots.commit(ns, snapshotter, name, &key, "", Labels::new(), lease)
+                })();
+                if applied.is_err() {
+                    let _ = self.snapshots.remove(self.ns, self.snapshotter, &key);
+                }
+                applied
+            }
+        };
+        match made {
+            // Another pull was faster; its snapshot is whole.
+            Err(error) if error.kind() == Kind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+}

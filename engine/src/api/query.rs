@@ -1,0 +1,15 @@
+//! Query parameters as docker reads them.
+
+use std::{collections::HashMap, hash::BuildHasher};
+
+/// A parameter; none when it is empty.
+pub(crate) fn text<'a, S: BuildHasher>(query: &'a HashMap<String, String, S>, key: &str) -> Option<&'a str> {
+    query.get(key).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+/// A boolean: `0 no false none` and nothing are false, all else is true.
+pub(crate) fn flag<S: BuildHasher>(query: &HashMap<String, String, S>, key: &str) -> bool {
+    text(query, key).is_some_and(|value| {
+        !matches!(value.trim().to_ascii_lowercase().as_str(), "" | "0" | "no" | "false" | "none")
+    })
+}

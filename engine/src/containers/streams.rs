@@ -1,0 +1,267 @@
+//! A container's live streams: who is attached gets its output, and may write its input.
+//!
+//! ```text
+//! EXEC/containers/ID/stdin    fifo read by the shim
+//! EXEC/containers/ID/stdout   fifo that the shim copies output to while somebody reads it
+//! EXEC/containers/ID/stderr   the same for errors
+//! ```
+//! One reader per fifo fans out to all who are attached. The log is the shim's business, not this module's.
+
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use nix::fcntl::OFlag;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, watch};
+
+/// Which output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output; a terminal's only one.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Output of a container as it came.
+pub type Chunk = (Output, Bytes);
+
+/// Bytes an attached client may be behind before it is cut off.
+const BACKLOG: usize = 64 << 20;
+
+#[derive(Debug)]
+struct Subscriber {
+    sender: mpsc::UnboundedSender<Chunk>,
+    behind: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+/// One who is attached.
+#[derive(Debug)]
+pub struct Subscription {
+    receiver: mpsc::UnboundedReceiver<Chunk>,
+    behind: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Subscription {
+    /// The next piece of output; none after the run's last one.
+    pub async fn next(&mut self) -> Option<Chunk> {
+        let chunk = self.receiver.recv().await?;
+        self.behind.fetch_sub(chunk.1.len(), std::sync::atomic::Ordering::Relaxed);
+        Some(chunk)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    subscribers: Vec<Subscriber>,
+    /// Ends the readers of this run; there while they read.
+    run: Option<Run>,
+    stdin: Option<Arc<tokio::sync::Mutex<pipe::Sender>>>,
+}
+
+#[derive(Debug)]
+struct Run {
+    end: watch::Sender<bool>,
+    readers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// The streams of one container.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    dir: PathBuf,
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Streams {
+    /// Streams with fifos in `dir`; nothing is made yet.
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_path_buf(), inner: Arc::default() }
+    }
+
+    /// The fifo for input.
+    pub fn stdin_path(&self) -> PathBuf {
+        self.dir.join("stdin")
+    }
+
+    /// The fifo for an output.
+    pub fn output_path(&self, output: Output) -> PathBuf {
+        self.dir.join(match output {
+            Output::Stdout => "stdout",
+            Output::Stderr => "stderr",
+        })
+    }
+
+    /// Makes the directory and its fifos where they are missing.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn make(&self) -> std::io::Result<()> {
+        std::fs::create_dir_all(&self.dir)?;
+        for path in [self.stdin_path(), self.output_path(Output::Stdout), self.output_path(Output::Stderr)] {
+            make_fifo(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the fifos away.
+    pub fn unmake(&self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+
+    /// Attaches: output from now on, to the end of the run (or of the next one if none runs).
+    ///
+    /// # Errors
+    /// The fifos can't be opened.
+    pub fn subscribe(&self) -> std::io::Result<Subscription> {
+        self.make()?;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let behind = Arc::default();
+        let mut inner = self.lock();
+        inner.subscribers.push(Subscriber { sender, behind: Arc::clone(&behind) });
+        if inner.run.is_none() {
+            let (end, _) = watch::channel(false);
+            let mut readers = Vec::new();
+            for output in [Output::Stdout, Output::Stderr] {
+                // Opened for writing too: so it has no end before the run has one.
+                let fifo = pipe::OpenOptions::new().read_write(true).open_receiver(self.output_path(output))?;
+                readers.push(tokio::spawn(fan_out(self.inner.clone(), fifo, output, end.subscribe())));
+            }
+            inner.run = Some(Run { end, readers });
+        }
+        Ok(Subscription { receiver, behind })
+    }
+
+    /// The run has ended and the shim has written all: gives out what is left, then ends everyone's stream.
+    pub async fn end(&self) {
+        let run = self.lock().run.take();
+        if let Some(run) = run {
+            run.end.send_replace(true);
+            for reader in run.readers {
+                // A reader can only end; its join fails when the runtime goes down.
+                let _ = reader.await;
+            }
+        }
+        let mut inner = self.lock();
+        inner.subscribers.clear();
+        inner.stdin = None;
+    }
+
+    /// Writes input; waits while the fifo is full. What comes before the start is kept in the fifo.
+    ///
+    /// # Errors
+    /// Nobody reads any more.
+    pub async fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let stdin = {
+            self.make()?;
+            let mut inner = self.lock();
+            match &inner.stdin {
+                Some(stdin) => stdin.clone(),
+                None => {
+                    let sender = pipe::OpenOptions::new().read_write(true).open_sender(self.stdin_path())?;
+                    inner.stdin.insert(Arc::new(tokio::sync::Mutex::new(sender))).clone()
+                }
+            }
+        };
+        stdin.lock().await.write_all(bytes).await
+    }
+
+    /// Gives up the daemon's end of the input; the shim then decides by what it was told.
+    pub fn release_stdin(&self) {
+        self.lock().stdin = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn fan_out(inner: Arc<Mutex<Inner>>, fifo: pipe::Receiver, output: Output, mut end: watch::Receiver<bool>) {
+    let mut ending = false;
+    loop {
+        let mut buffer = BytesMut::with_capacity(64 << 10);
+        match fifo.try_read_buf(&mut buffer) {
+            Ok(0) => break,
+            Ok(_) => {
+                let chunk = buffer.freeze();
+                let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+                inner.subscribers.retain(|subscriber| {
+                    let behind = subscriber.behind.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
+                    behind < BACKLOG && subscriber.sender.send((output, chunk.clone())).is_ok()
+                });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                if ending {
+                    break;
+                }
+                tokio::select! {
+                    ready = fifo.readable() => if ready.is_err() { break },
+                    _ = end.wait_for(|end| *end) => ending = true,
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an output fifo can't be read");
+                break;
+            }
+        }
+    }
+}
+
+/// Makes a fifo of mode 0600; one that is there is as good.
+///
+/// # Errors
+/// The file system refuses, or something else is in the way.
+pub fn make_fifo(path: &Path) -> std::io::Result<()> {
+    match nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o600)) {
+        Err(nix::errno::Errno::EEXIST) => {
+            use std::os::unix::fs::FileTypeExt as _;
+            let is_fifo = std::fs::symlink_metadata(path)?.file_type().is_fifo();
+            if is_fifo { Ok(()) } else { Err(std::io::Error::other(format!("{} is no fifo", path.display()))) }
+        }
+        result => result.map_err(Into::into),
+    }
+}
+
+/// Opens a fifo for reading without waiting for a writer.
+///
+/// # Errors
+/// The fifo can't be opened.
+pub fn open_reader(path: &Path) -> std::io::Result<pipe::Receiver> {
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    pipe::Receiver::from_file(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn everyone_attached_gets_all_output_then_the_end() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let streams = Streams::new(&dir.path().join("c"));
+        let (mut a, mut b) = (streams.subscribe().expect("a"), streams.subscribe().expect("b"));
+        let mut shim = std::fs::OpenOptions::new().write(true).open(streams.output_path(Output::Stdout)).expect("open");
+        shim.write_all(b"hello").expect("write");
+        drop(shim);
+        streams.end().await;
+        for subscription in [&mut a, &mut b] {
+            assert_eq!(subscription.next().await, Some((Output::Stdout, Bytes::from_static(b"hello"))));
+            assert_eq!(subscription.next().await, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn input_written_before_anyone_reads_is_kept() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let streams = Streams::new(&dir.path().join("c"));
+        streams.write(b"early").await.expect("write");
+        let reader = open_reader(&streams.stdin_path()).expect("open");
+        let mut buffer = [0; 16];
+        reader.readable().await.expect("readable");
+        assert_eq!(reader.try_read(&mut buffer).expect("read"), 5);
+    }
+}

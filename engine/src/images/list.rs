@@ -1,0 +1,111 @@
+//! `GET /images/json`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Image, Images};
+use crate::{
+    error::{Error, Result},
+    filters::Filters,
+    timestamp,
+};
+
+const FILTERS: &[&str] = &["before", "since", "dangling", "label", "label!", "reference", "until"];
+
+/// One row. Field order is docker's.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names are the API's")]
+pub struct Summary {
+    pub containers: i64,
+    pub created: i64,
+    pub id: String,
+    pub labels: Option<BTreeMap<String, String>>,
+    pub parent_id: String,
+    pub repo_digests: Vec<String>,
+    pub repo_tags: Vec<String>,
+    pub shared_size: i64,
+    pub size: i64,
+}
+
+impl Images {
+    /// The rows, newest first.
+    ///
+    /// # Errors
+    /// An unknown filter, an unknown image in `before` or `since`.
+    pub async fn list(&self, filters: &Filters) -> Result<Vec<Summary>> {
+        filters.only(FILTERS)?;
+        let mut images = self.all().await?;
+        let created = |image: &Image| created_nanos(image);
+        for (key, later) in [("since", true), ("before", false)] {
+            for name in filters.get(key) {
+                let bound = created(&self.resolve(name).await?);
+                images.retain(|image| if later { created(image) > bound } else { created(image) < bound });
+            }
+        }
+        if let Some(until) = filters.get("until").first() {
+            let bound = timestamp::parse(until).map_err(Error::invalid)?;
+            images.retain(|image| created(image) < bound);
+        }
+        if let Some(dangling) = filters.flag("dangling")? {
+            images.retain(|image| image.tags.is_empty() == dangling);
+        }
+        images.retain(|image| {
+            filters.labels(&image.parsed.config.config.labels.clone().into_iter().collect())
+                && filters.any("reference", |pattern| image.tags.iter().any(|tag| fits(pattern, tag)))
+        });
+        let mut rows = Vec::with_capacity(images.len());
+        for image in &images {
+            let labels = &image.parsed.config.config.labels;
+            rows.push(Summary {
+                containers: (self.inner.config.users)(image.id()).len().try_into().unwrap_or(i64::MAX),
+                created: created(image) / 1_000_000_000,
+                id: image.id().to_owned(),
+                labels: (!labels.is_empty()).then(|| labels.clone()),
+                parent_id: String::new(),
+                repo_digests: image.digests.clone(),
+                repo_tags: image.tags.clone(),
+                shared_size: -1,
+                size: self.layer_sizes(&image.parsed).await.iter().sum(),
+            });
+        }
+        rows.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+        Ok(rows)
+    }
+}
+
+pub(super) fn created_nanos(image: &Image) -> i64 {
+    image.parsed.config.created.as_deref().and_then(|text| timestamp::parse(text).ok()).unwrap_or(0)
+}
+
+/// `*` and `?` match within a path element; a pattern without a tag means every tag.
+fn fits(pattern: &str, tag: &str) -> bool {
+    let name = tag.rsplit_once(':').map_or(tag, |(name, _)| name);
+    glob(pattern.as_bytes(), tag.as_bytes()) || glob(pattern.as_bytes(), name.as_bytes())
+}
+
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => {
+            glob(rest, text) || text.split_first().is_some_and(|(c, tail)| *c != b'/' && glob(pattern, tail))
+        }
+        (Some((b'?', rest)), Some((c, tail))) => *c != b'/' && glob(rest, tail),
+        (Some((p, rest)), Some((c, tail))) => p == c && glob(rest, tail),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_patterns_stop_at_slashes() {
+        assert!(fits("busy*", "busybox:latest"));
+        assert!(fits("*:latest", "busybox:latest"));
+        assert!(!fits("127*", "127.0.0.1:5000/x:1"));
+        assert!(fits("127.0.0.1:5000/*", "127.0.0.1:5000/x:1"));
+    }
+}

@@ -1,0 +1,264 @@
+//! `POST /images/create?fromImage=`: containerd's Transfer service does it, docker's lines tell of it.
+
+use base64::Engine as _;
+use containerd_client::{Credentials, Kind as ClientKind, PullRequest, Pulling};
+use oci::{Digest, Platform, Reference};
+use proto::containerd::types;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+pub use super::pull_progress::Line;
+use super::{Images, pull_progress::Lines};
+use crate::error::{Error, Kind, Result};
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Pull {
+    /// `fromImage`
+    pub name: String,
+    /// `tag`: a tag or a digest; empty: the name's own.
+    pub tag: String,
+    /// `linux/arm64`, or empty.
+    pub platform: String,
+    /// From `X-Registry-Auth`.
+    pub auth: RegistryAuth,
+}
+
+/// What clients send in `X-Registry-Auth`: base64url of JSON. What can't be read counts as nothing.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct RegistryAuth {
+    username: String,
+    password: String,
+    identitytoken: String,
+    auth: String,
+}
+
+impl std::fmt::Debug for RegistryAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RegistryAuth").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl RegistryAuth {
+    /// Reads the header's value.
+    #[must_use]
+    pub fn parse(header: &str) -> Self {
+        let engine = base64::engine::general_purpose::GeneralPurpose::new(
+            &base64::alphabet::URL_SAFE,
+            base64::engine::GeneralPurposeConfig::new()
+                .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
+        );
+        let decoded = engine.decode(header.trim()).ok();
+        decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    fn credentials(self) -> Option<Credentials> {
+        if !self.identitytoken.is_empty() {
+            return Some(Credentials { username: String::new(), secret: self.identitytoken });
+        }
+        if !self.username.is_empty() {
+            return Some(Credentials { username: self.username, secret: self.password });
+        }
+        let decoded = base64::engine::general_purpose::STANDARD.decode(&self.auth).ok()?;
+        let (username, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+        Some(Credentials { username: username.to_owned(), secret: secret.to_owned() })
+    }
+}
+
+/// A pull whose first word is out. Dropping it gives the pull up.
+#[derive(Debug)]
+pub struct Pulled {
+    lines: mpsc::Receiver<Line>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Pulled {
+    /// The next line; the last one may be an error.
+    pub async fn line(&mut self) -> Option<Line> {
+        self.lines.recv().await
+    }
+}
+
+impl Drop for Pulled {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Images {
+    /// Starts a pull and waits for its first sign of life: until then the answer may be any status.
+    ///
+    /// # Errors
+    /// 400 for a name that is none, 404 for an image that the registry doesn't have, 500 for a registry
+    /// that can't be reached.
+    pub async fn pull(&self, request: Pull) -> Result<Pulled> {
+        let reference = wanted(&request.name, &request.tag)?;
+        let platform = platform(&request.platform)?;
+        let before = self.target_of(&reference).await?;
+        let here = self.all().await?;
+        let here =
+            here.iter().flat_map(|image| &image.parsed.manifest.layers).map(|layer| layer.digest.to_string());
+        let lines = Lines::new(here.collect());
+        let scheme = if self.is_plain(reference.domain()) { "http" } else { "" };
+        let call = PullRequest {
+            reference: reference.to_string(),
+            platform,
+            snapshotter: self.inner.config.snapshotter.clone(),
+            credentials: request.auth.credentials(),
+            default_scheme: scheme.to_owned(),
+            host_dir: String::new(),
+        };
+        let mut pulling = match self.client().pull(call).await {
+            Ok(pulling) => pulling,
+            Err(error) => return Err(failed(&reference, &error)),
+        };
+        // Words about the whole and about manifests are no sign yet that all goes well.
+        let mut first = None;
+        while let Some(progress) = pulling.progress().await {
+            if Lines::is_layer(&progress) {
+                first = Some(progress);
+                break;
+            }
+        }
+        let (sender, answer) = mpsc::channel(64);
+        let images = self.clone();
+        if first.is_none() {
+            // Nothing to fetch, or nothing that could be: it is over.
+            pulling.end().await.map_err(|error| failed(&reference, &error))?;
+            let task = tokio::spawn(async move { images.finish(&reference, before, lines, &sender).await });
+            return Ok(Pulled { lines: answer, task });
+        }
+        let task = tokio::spawn(async move {
+            let _ = sender.send(Line::pulling(reference.path(), reference.object())).await;
+            let told = images.follow(&reference, pulling, first, lines, &sender).await;
+            match told {
+                Ok(lines) => images.finish(&reference, before, lines, &sender).await,
+                Err(error) => drop(sender.send(Line::failure(&error.full_text())).await),
+            }
+        });
+        Ok(Pulled { lines: answer, task })
+    }
+
+    async fn follow(
+        &self,
+        reference: &Reference,
+        mut pulling: Pulling,
+        first: Option<types::transfer::Progress>,
+        mut lines: Lines,
+        sender: &mpsc::Sender<Line>,
+    ) -> Result<Lines> {
+        let mut next = first;
+        while let Some(progress) = next {
+            for line in lines.take(&progress) {
+                let _ = sender.send(line).await;
+            }
+            next = pulling.progress().await;
+        }
+        pulling.end().await.map_err(|error| failed(reference, &error))?;
+        Ok(lines)
+    }
+
+    /// The last lines, the untagged old image, the event.
+    async fn finish(
+        &self,
+        reference: &Reference,
+        before: Option<types::Descriptor>,
+        mut lines: Lines,
+        sender: &mpsc::Sender<Line>,
+    ) {
+        let done = async {
+            let image = self.resolve(&reference.to_string()).await?;
+            let changed = before.as_ref().is_none_or(|old| old.digest != image.target.digest);
+            let layers: Vec<String> =
+                image.parsed.manifest.layers.iter().map(|l| l.digest.to_string()).collect();
+            for line in lines.rest(&layers, changed) {
+                let _ = sender.send(line).await;
+            }
+            if let Some(old) = before.filter(|_| changed) {
+                self.dangle(&old, &reference.to_string()).await?;
+            }
+            self.undangle(&image.target).await?;
+            let _ = sender.send(Line::status(format!("Digest: {}", image.target.digest))).await;
+            let what = if changed { "Downloaded newer image" } else { "Image is up to date" };
+            let _ = sender.send(Line::status(format!("Status: {what} for {}", reference.familiar()))).await;
+            self.tell("pull", &reference.familiar(), &reference.familiar_name());
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = done.await {
+            let _ = sender.send(Line::failure(&error.full_text())).await;
+        }
+    }
+
+    async fn target_of(&self, reference: &Reference) -> Result<Option<types::Descriptor>> {
+        match self.client().image(&reference.to_string()).await {
+            Ok(image) => Ok(image.target),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Spoken to without TLS: loopback, and what `--insecure-registry` names.
+    fn is_plain(&self, domain: &str) -> bool {
+        let host = domain.rsplit_once(':').map_or(domain, |(host, _)| host).trim_matches(['[', ']']);
+        let ip: Option<std::net::IpAddr> = host.parse().ok();
+        host == "localhost"
+            || ip.is_some_and(|ip| ip.is_loopback())
+            || self.inner.config.insecure.iter().any(|known| {
+                known == domain
+                    || known == host
+                    || known.parse::<ipnet::IpNet>().is_ok_and(|net| ip.is_some_and(|ip| net.contains(&ip)))
+            })
+    }
+}
+
+/// The reference out of `fromImage` and `tag`; `tag` wins.
+fn wanted(name: &str, tag: &str) -> Result<Reference> {
+    let reference: Reference =
+        name.parse().map_err(|error: oci::ReferenceError| Error::invalid(error.to_string()))?;
+    if tag.is_empty() {
+        return Ok(reference.with_default_tag());
+    }
+    if tag.contains(':') {
+        let digest: Digest = tag.parse().map_err(|_| Error::invalid("invalid reference format"))?;
+        return Ok(reference.with_digest(digest));
+    }
+    reference.with_tag(tag).map_err(|error| Error::invalid(error.to_string()))
+}
+
+fn platform(text: &str) -> Result<types::Platform> {
+    let wanted: Platform = if text.is_empty() {
+        Platform::host()
+    } else {
+        text.parse().map_err(|error: oci::PlatformError| Error::invalid(error.to_string()))?
+    };
+    Ok(types::Platform {
+        os: wanted.os,
+        architecture: wanted.architecture,
+        variant: wanted.variant,
+        ..types::Platform::default()
+    })
+}
+
+/// containerd's failure in docker's words.
+fn failed(reference: &Reference, error: &containerd_client::Error) -> Error {
+    let text = error.message();
+    let lower = text.to_ascii_lowercase();
+    let shown = reference.familiar();
+    let denied = ["insufficient_scope", "unauthorized", "authorization failed", "access denied", "denied:"];
+    if error.kind() == ClientKind::Unimplemented {
+        return Error::new(Kind::NotImplemented, "this containerd has no Transfer service (1.7 brought it)");
+    }
+    if denied.iter().any(|word| lower.contains(word)) {
+        let name = reference.familiar_name();
+        return Error::not_found(format!(
+            "pull access denied for {name}, repository does not exist or may require 'docker login': denied: {text}"
+        ));
+    }
+    if error.is_not_found() {
+        return Error::not_found(format!(
+            "manifest for {shown} not found: manifest unknown: manifest unknown"
+        ));
+    }
+    Error::system(text.to_owned())
+}
