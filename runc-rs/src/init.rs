@@ -13,6 +13,7 @@ pub(crate) mod namespaces;
 pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod rootfs;
+pub(crate) mod seccomp;
 pub(crate) mod spawn;
 pub(crate) mod sync;
 

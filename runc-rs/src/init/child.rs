@@ -23,11 +23,14 @@ pub(crate) struct Birth {
     pub(crate) tasks: Vec<OwnedFd>,
     /// Namespaces that are still to be joined.
     pub(crate) join: Vec<(i32, File)>,
+    /// Made by a helper, which talks on the same channel first.
+    pub(crate) staged: bool,
 }
 
 pub(crate) fn run(mut plan: Plan, birth: Birth) -> ! {
     let channel = birth.channel;
-    let ready = prepare(&mut plan, &channel, &birth.tasks, &birth.join);
+    let turn = if birth.staged { channel.wait_go() } else { Ok(()) };
+    let ready = turn.and_then(|()| prepare(&mut plan, &channel, &birth.tasks, &birth.join));
     let program = match ready {
         Ok(program) => program,
         Err(error) => fail(&channel, error),
@@ -95,7 +98,7 @@ fn prepare(plan: &mut Plan, channel: &Channel, tasks: &[OwnedFd], join: &[(i32, 
         before_start(plan)?;
     }
     let program = process::prepare(&mut plan.process, labels)?;
-    finish_fds(plan)?;
+    finish_fds(plan, channel)?;
     Ok(program)
 }
 
@@ -215,12 +218,18 @@ fn make_cwd(root: BorrowedFd<'_>, cwd: &std::ffi::CStr) -> Step<()> {
     }
 }
 
-/// Only stdio and what the caller asked for goes on into the program.
-fn finish_fds(plan: &Plan) -> Step<()> {
-    sys::fds::seal_from(sys::fds::FIRST).step(|| "mark descriptors close-on-exec")?;
-    for fd in sys::fds::FIRST..sys::fds::FIRST + plan.preserve_fds {
+/// Only stdio and what the caller asked for goes on into the program, and what we still need until then.
+fn finish_fds(plan: &Plan, channel: &Channel) -> Step<()> {
+    let first = sys::fds::FIRST;
+    let mut kept: Vec<i32> = (first..first + plan.preserve_fds).collect();
+    kept.push(channel.as_fd().as_raw_fd());
+    kept.extend(plan.start.as_ref().map(AsRawFd::as_raw_fd));
+    let agent = plan.process.seccomp.as_ref().and_then(|s| s.agent.as_ref());
+    kept.extend(agent.map(|(socket, _)| socket.as_raw_fd()));
+    sys::fds::close_others(first, &kept).step(|| "close descriptors")?;
+    sys::fds::seal_from(first).step(|| "mark descriptors close-on-exec")?;
+    for fd in first..first + plan.preserve_fds {
         sys::fds::keep(fd).step(|| format!("keep descriptor {fd}"))?;
     }
-    debug_assert!(plan.start.as_ref().is_none_or(|p| p.as_raw_fd() >= sys::fds::FIRST));
     sys::signals::reset().step(|| "reset signals")
 }

@@ -26,7 +26,7 @@ pub(crate) fn open(root: BorrowedFd<'_>, socket: BorrowedFd<'_>, size: Option<Co
     // By descriptor: /dev/pts/N could be swapped for something else (CVE-2025-52565).
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let terminal = rustix::pty::ioctl_tiocgptpeer(&master, flags).step(|| "open the terminal")?;
-    send(socket, master.as_fd())?;
+    send_fd(socket, b"/dev/ptmx", master.as_fd()).step(|| "send the terminal over the console socket")?;
     Ok(terminal)
 }
 
@@ -54,17 +54,15 @@ fn open_ptmx(root: BorrowedFd<'_>) -> Step<OwnedFd> {
     Err(StepError::plain("a terminal is wanted, but the container has neither /dev/pts/ptmx nor /dev/ptmx"))
 }
 
-fn send(socket: BorrowedFd<'_>, master: BorrowedFd<'_>) -> Step<()> {
+/// One descriptor with a message that says what it is.
+pub(crate) fn send_fd(socket: BorrowedFd<'_>, text: &[u8], fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = [master];
+    let fds = [fd];
     if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
-        return Err(StepError::plain("send the terminal: no room"));
+        return Err(rustix::io::Errno::NOBUFS);
     }
-    let name = [IoSlice::new(b"/dev/ptmx")];
-    rustix::net::sendmsg(socket, &name, &mut control, SendFlags::NOSIGNAL)
-        .map(drop)
-        .step(|| "send the terminal over the console socket")
+    rustix::net::sendmsg(socket, &[IoSlice::new(text)], &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
 /// The terminal as /dev/console.

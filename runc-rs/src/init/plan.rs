@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use crate::config::capabilities::CapabilitySets;
 use crate::config::mounts::MountPlan;
 use crate::config::namespaces::Namespaces;
+use super::seccomp::Program;
 use crate::config::spec::{self, Hook, IdMapping, IoPriority, Scheduler, Spec};
 
 /// Everything, for a new container or for another process in one.
@@ -100,11 +101,12 @@ pub(crate) struct ProcessPlan {
     pub(crate) seccomp: Option<Seccomp>,
 }
 
-/// A compiled filter, as the kernel and the state directory keep it.
-#[derive(Debug, Clone)]
+/// A compiled filter, and who is asked about the calls that it leaves to somebody else.
+#[derive(Debug)]
 pub(crate) struct Seccomp {
-    pub(crate) program: Vec<u8>,
-    pub(crate) flags: u64,
+    pub(crate) program: Program,
+    /// The agent's socket, connected, and what goes with the listener.
+    pub(crate) agent: Option<(OwnedFd, serde_json::Value)>,
 }
 
 fn c_string(text: &str) -> anyhow::Result<CString> {

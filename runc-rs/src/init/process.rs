@@ -13,7 +13,8 @@ use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rustix::fs::{FileType, Mode, OFlags, makedev};
 
 use super::capabilities;
-use super::plan::ProcessPlan;
+use super::plan::{ProcessPlan, Seccomp};
+use super::{console, seccomp};
 use crate::error::{Context, Step, StepError};
 use crate::sys;
 
@@ -71,7 +72,7 @@ pub(crate) fn prepare(process: &mut ProcessPlan, labels: Labels) -> Step<CString
         rustix::thread::set_no_new_privs(true).step(|| "set no_new_privileges")?;
     } else if let Some(filter) = &process.seccomp {
         // Without no_new_privileges it takes a capability that is about to go.
-        sys::seccomp::load(&filter.program, filter.flags).step(|| "load the seccomp filter")?;
+        load_filter(filter)?;
     }
     if let Some(sets) = &process.capabilities {
         capabilities::drop_bounding(sets)?;
@@ -101,12 +102,23 @@ pub(crate) fn prepare(process: &mut ProcessPlan, labels: Labels) -> Step<CString
 pub(crate) fn execute(process: &ProcessPlan, program: &CStr) -> StepError {
     if process.no_new_privileges
         && let Some(filter) = &process.seccomp
-        && let Err(e) = sys::seccomp::load(&filter.program, filter.flags)
+        && let Err(e) = load_filter(filter)
     {
-        return StepError::new("load the seccomp filter", e);
+        return e;
     }
     let Err(errno) = nix::unistd::execve(program, &process.args, &process.env);
     StepError::new(format!("exec {}", program.to_string_lossy()), errno)
+}
+
+/// Installs the filter, and hands the listener (of a filter that asks somebody) to the agent.
+fn load_filter(filter: &Seccomp) -> Step<()> {
+    let listener = seccomp::load(&filter.program.bytes, filter.program.flags)
+        .step(|| "error loading seccomp filter into kernel")?;
+    let (Some(listener), Some((socket, state))) = (listener, &filter.agent) else { return Ok(()) };
+    let mut state = state.clone();
+    state["pid"] = std::process::id().into();
+    console::send_fd(socket.as_fd(), state.to_string().as_bytes(), listener.as_fd())
+        .step(|| "send the seccomp listener to its agent")
 }
 
 fn chdir(process: &ProcessPlan) -> Step<()> {

@@ -44,7 +44,7 @@ pub(crate) fn spawn(plan: Plan, join: Join) -> Step<Spawned> {
         Ok(Side::Child) => {
             drop(channel);
             let join_files = files.into_iter().filter(|(f, _)| *f != libc::CLONE_NEWPID).collect();
-            child::run(plan, Birth { channel: theirs, tasks: join.tasks, join: join_files })
+            child::run(plan, Birth { channel: theirs, tasks: join.tasks, join: join_files, staged: false })
         }
         other => {
             if let Some(own) = own_pid_ns {
@@ -91,7 +91,10 @@ fn spawn_staged(
                 .and_then(|()| namespaces::enter_all(&files))
                 .and_then(|()| clone3(&Request { namespaces: new, cgroup: None, sibling: true }).step(|| "clone3"));
             match made {
-                Ok(Side::Child) => child::run(plan, Birth { channel: theirs, tasks: Vec::new(), join: Vec::new() }),
+                Ok(Side::Child) => {
+                    let birth = Birth { channel: theirs, tasks: Vec::new(), join: Vec::new(), staged: true };
+                    child::run(plan, birth)
+                },
                 Ok(Side::Parent { pid, .. }) => {
                     let told = theirs.send(&Message::Pid(pid));
                     exit_now(i32::from(told.is_err()))
@@ -104,13 +107,12 @@ fn spawn_staged(
         }
         Side::Parent { pidfd: helper, .. } => {
             drop(theirs);
-            // The child may be faster than its maker: its first message is kept in order by asking the helper's
-            // only after it has ended.
             let pid = wait_for_pid(&channel)?;
             reap(&helper)?;
             let raw = rustix::process::Pid::from_raw(pid).ok_or_else(|| StepError::plain("the child has no pid"))?;
             let pidfd = rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty())
                 .step(|| "open the child")?;
+            channel.send(&Message::Go)?;
             Ok(Spawned { pid, pidfd, channel })
         }
     }

@@ -11,7 +11,7 @@
 //! ```
 //! At any point the child may send `Failed`, its last word.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -70,6 +70,12 @@ impl Channel {
             // The parent died: there is nobody left to be a container for.
             _ => Err(StepError::plain("the runtime that started this container is gone")),
         }
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

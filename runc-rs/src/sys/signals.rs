@@ -9,3 +9,9 @@ pub(crate) fn reset() -> nix::Result<()> {
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
+
+/// `kill(2)` with any number: the enums of libraries lack the real-time signals.
+pub(crate) fn send(pid: nix::unistd::Pid, signal: i32) -> nix::Result<()> {
+    // SAFETY: plain integers.
+    nix::errno::Errno::result(unsafe { libc::kill(pid.as_raw(), signal) }).map(drop)
+}
