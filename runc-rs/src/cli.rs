@@ -156,7 +156,10 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
     option("log-format", "FORMAT", "set the log format (\"text\" or \"json\")"),
     option("root", "DIR", "root directory for storage of container state (default: /run/runc-rs)"),
     option("criu", "PATH", "accepted and ignored"),
-    switch("systemd-cgroup", "enable systemd cgroup support, expects cgroupsPath to be of form \"slice:prefix:name\""),
+    switch(
+        "systemd-cgroup",
+        "enable systemd cgroup support, expects cgroupsPath to be of form \"slice:prefix:name\"",
+    ),
     option("rootless", "VALUE", "ignore cgroup permission errors (\"true\", \"false\", or \"auto\")"),
     switch("version", "print the version").short("v"),
 ];

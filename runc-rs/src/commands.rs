@@ -107,12 +107,19 @@ pub(crate) fn dispatch(args: Vec<OsString>) -> u8 {
         global.log.fatal(&format!("no such command: {}", name.to_string_lossy()));
         return 3;
     };
-    let result = Args::parse(parsed.rest.iter().skip(1).cloned(), command.flags, command.order)
-        .and_then(|args| if args.help { Ok(i32::from(print(&command_help(command)))) } else { (command.run)(&global, &args) });
+    let result =
+        Args::parse(parsed.rest.iter().skip(1).cloned(), command.flags, command.order).and_then(|args| {
+            if args.help {
+                Ok(i32::from(print(&command_help(command))))
+            } else {
+                (command.run)(&global, &args)
+            }
+        });
     match result {
         Ok(code) => u8::try_from(code).unwrap_or(255),
         Err(error) => {
-            let prefix = if command.prefix.is_empty() { String::new() } else { format!("{}: ", command.prefix) };
+            let prefix =
+                if command.prefix.is_empty() { String::new() } else { format!("{}: ", command.prefix) };
             global.log.fatal(&format!("{prefix}{}", report(&error)));
             command.failure
         }
@@ -132,7 +139,9 @@ fn version() -> String {
 }
 
 fn overview() -> String {
-    let mut text = String::from("Usage: runc-rs [global options] command [command options] [arguments...]\n\nCommands:\n");
+    let mut text = String::from(
+        "Usage: runc-rs [global options] command [command options] [arguments...]\n\nCommands:\n",
+    );
     for command in COMMANDS {
         let _ = writeln!(text, "  {:<10} {}", command.name, command.about);
     }
@@ -142,7 +151,10 @@ fn overview() -> String {
 }
 
 fn command_help(command: &Command) -> String {
-    let mut text = format!("runc-rs {}: {}\n\nUsage: runc-rs {} [options] {}\n", command.name, command.about, command.name, command.usage);
+    let mut text = format!(
+        "runc-rs {}: {}\n\nUsage: runc-rs {} [options] {}\n",
+        command.name, command.about, command.name, command.usage
+    );
     if !command.flags.is_empty() {
         text.push_str("\nOptions:\n");
         flags_help(&mut text, command.flags);
@@ -170,7 +182,10 @@ pub(crate) fn preserved(args: &Args) -> anyhow::Result<i32> {
     if !(0..=4096).contains(&asked) {
         return Err(anyhow!("invalid value \"{asked}\" for flag -preserve-fds"));
     }
-    let listen = std::env::var("LISTEN_FDS").ok().and_then(|n| n.parse::<i32>().ok()).filter(|n| (1..=4096).contains(n));
+    let listen = std::env::var("LISTEN_FDS")
+        .ok()
+        .and_then(|n| n.parse::<i32>().ok())
+        .filter(|n| (1..=4096).contains(n));
     Ok(asked + listen.unwrap_or(0))
 }
 

@@ -11,7 +11,8 @@ use crate::container::create::{Options, connect, create, load_bundle};
 use crate::error::Refusal;
 
 pub(super) const FLAGS: &[Flag] = &[
-    option("bundle", "DIR", "path to the root of the bundle directory (default: the current directory)").short("b"),
+    option("bundle", "DIR", "path to the root of the bundle directory (default: the current directory)")
+        .short("b"),
     option("console-socket", "PATH", "AF_UNIX socket that receives the controlling side of the terminal"),
     option("pid-file", "FILE", "file to write the process id to"),
     switch("no-pivot", "do not use pivot root to jail the process inside the rootfs"),

@@ -89,7 +89,8 @@ fn process(args: &Args, state: &State) -> anyhow::Result<Process> {
         bail!("process args cannot be empty");
     }
     let mut process = load::spec(&state.bundle)?.process.context("process property must not be empty")?;
-    process.args = (1..args.rest.len()).map(|i| args.argument(i).map(str::to_owned)).collect::<Result<_, _>>()?;
+    process.args =
+        (1..args.rest.len()).map(|i| args.argument(i).map(str::to_owned)).collect::<Result<_, _>>()?;
     if let Some(cwd) = args.text("cwd")? {
         process.cwd = cwd.to_owned();
     }
@@ -157,7 +158,9 @@ mod tests {
         assert_eq!(user_ids("1").unwrap(), (1, None));
         assert_eq!(user_ids("1:2").unwrap(), (1, Some(2)));
         assert_eq!(user_ids("0").unwrap(), (0, None));
-        for bad in ["", "+1", " 1", "1 ", "-1", "1:", ":1", "4294967296", "4294967295", "root", "1:2:3", "0x1"] {
+        for bad in
+            ["", "+1", " 1", "1 ", "-1", "1:", ":1", "4294967296", "4294967295", "root", "1:2:3", "0x1"]
+        {
             assert!(user_ids(bad).is_err(), "{bad:?}");
         }
     }

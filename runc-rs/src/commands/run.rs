@@ -9,7 +9,8 @@ use crate::container::{console_proxy, destroy, start};
 use crate::error::report;
 
 pub(super) const FLAGS: &[Flag] = &[
-    option("bundle", "DIR", "path to the root of the bundle directory (default: the current directory)").short("b"),
+    option("bundle", "DIR", "path to the root of the bundle directory (default: the current directory)")
+        .short("b"),
     option("console-socket", "PATH", "AF_UNIX socket that receives the controlling side of the terminal"),
     switch("detach", "detach from the container's process").short("d"),
     switch("keep", "do not delete the container after it exits"),

@@ -161,15 +161,11 @@ pub(crate) fn create(
     let time_offsets =
         if plan.namespaces.makes(libc::CLONE_NEWUSER) { plan.time_offsets.clone() } else { String::new() };
     let join = cgroup.join()?;
-    let spawned = in_directory(&root_path, || init::spawn(plan, join)).context("unable to start container process")?;
+    let spawned =
+        in_directory(&root_path, || init::spawn(plan, join)).context("unable to start container process")?;
     state.init = Process::of(spawned.pid);
-    let mut waiting = Waiting {
-        entry: &entry,
-        state: &state,
-        spec: &spec,
-        process: &process,
-        time_offsets: &time_offsets,
-    };
+    let mut waiting =
+        Waiting { entry: &entry, state: &state, spec: &spec, process: &process, time_offsets: &time_offsets };
     parent::serve(&spawned, &mut waiting).context("unable to start container process")?;
     let finish = || -> anyhow::Result<()> {
         match &options.pid_file {
@@ -188,8 +184,12 @@ pub(crate) fn create(
 
 /// Runs a deed with another working directory, which a child made meanwhile inherits.
 fn in_directory<T>(path: &Path, deed: impl FnOnce() -> Step<T>) -> Step<T> {
-    let here = rustix::fs::open(".", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
-        .step(|| "open the working directory")?;
+    let here = rustix::fs::open(
+        ".",
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )
+    .step(|| "open the working directory")?;
     rustix::process::chdir(path).step(|| format!("chdir {}", path.display()))?;
     let result = deed();
     rustix::process::fchdir(&here).step(|| "return to the working directory")?;
@@ -242,7 +242,9 @@ fn cgroup_v1(host: &Host, cgroup: &Cgroup) -> Vec<CgroupV1> {
 }
 
 fn time_offsets(spec: &Spec) -> String {
-    let line = |(clock, o): (&String, &crate::config::spec::TimeOffset)| format!("{clock} {} {}\n", o.secs, o.nanosecs);
+    let line = |(clock, o): (&String, &crate::config::spec::TimeOffset)| {
+        format!("{clock} {} {}\n", o.secs, o.nanosecs)
+    };
     spec.linux.time_offsets.iter().map(line).collect()
 }
 
@@ -252,9 +254,8 @@ fn detached_sources(plan: &RootfsPlan) -> anyhow::Result<Vec<Option<OwnedFd>>> {
         Kind::Bind { source, recursive } => {
             let text = source.to_str().ok_or_else(|| StepError::plain("a source is not UTF-8"))?;
             let tree = rootfs::clone_tree(rustix::fs::CWD, text, *recursive);
-            tree.map(Some).step(|| {
-                format!("error mounting {text:?} to rootfs at {:?}: open {text}", mount.destination)
-            })
+            tree.map(Some)
+                .step(|| format!("error mounting {text:?} to rootfs at {:?}: open {text}", mount.destination))
         }
         _ => Ok(None),
     };
@@ -299,7 +300,8 @@ fn apply_resources(cgroup: &Cgroup, resources: Option<&LinuxResources>) -> anyho
         cgroup.apply(resources)?;
     }
     let wanted = resources.and_then(|r| r.devices().clone()).unwrap_or_default();
-    let rules: Vec<LinuxDeviceCgroup> = wanted.iter().cloned().chain(cgroups::default_device_rules()).collect();
+    let rules: Vec<LinuxDeviceCgroup> =
+        wanted.iter().cloned().chain(cgroups::default_device_rules()).collect();
     match cgroup.apply_devices(&rules) {
         // Nothing was asked for, and the machine has no way to do it.
         Err(cgroups::Error::NoController { .. }) if wanted.is_empty() => Ok(()),
@@ -326,4 +328,3 @@ pub(crate) fn check_preserved(count: RawFd) -> anyhow::Result<()> {
     }
     Ok(())
 }
-

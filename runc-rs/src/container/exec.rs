@@ -83,7 +83,8 @@ pub(crate) fn exec(entry: &Entry, state: &State, options: Options) -> anyhow::Re
     if options.cgroup.is_some() && !cgroup.exists() {
         bail!("cgroup {} does not exist in the container", options.cgroup.unwrap_or_default().display());
     }
-    let limits = if options.process.rlimits.is_empty() { &defaults.rlimits } else { &options.process.rlimits };
+    let limits =
+        if options.process.rlimits.is_empty() { &defaults.rlimits } else { &options.process.rlimits };
     let score = options.process.oom_score_adj.or(defaults.oom_score_adj);
     let mut waiting = Waiting { limits, score };
     let failed = "unable to start container process";

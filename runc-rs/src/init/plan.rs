@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use super::seccomp::Program;
 use crate::config::capabilities::CapabilitySets;
 use crate::config::mounts::MountPlan;
 use crate::config::namespaces::Namespaces;
-use super::seccomp::Program;
 use crate::config::spec::{self, Hook, IdMapping, IoPriority, Scheduler, Spec};
 
 /// Everything, for a new container or for another process in one.
@@ -162,7 +162,8 @@ impl RootfsPlan {
         if path == Path::new("/") {
             bail!("invalid rootfs: the host's root can't be a container's");
         }
-        let mounts = spec.mounts.iter().map(|m| MountPlan::from_spec(m, bundle)).collect::<Result<Vec<_>, _>>()?;
+        let mounts =
+            spec.mounts.iter().map(|m| MountPlan::from_spec(m, bundle)).collect::<Result<Vec<_>, _>>()?;
         if let Some(mount) = mounts.iter().find(|m| !m.uid_map.is_empty() || !m.gid_map.is_empty()) {
             bail!("mount {}: id-mapped mounts are not supported yet", mount.destination.display());
         }

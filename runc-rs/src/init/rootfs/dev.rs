@@ -114,8 +114,9 @@ fn node(root: BorrowedFd<'_>, device: &Device) -> Step<()> {
     }
     // Owner and mode by the node itself, which nobody can have swapped for a link: it is opened unfollowed
     // and compared.
-    let made = rustix::fs::openat(&dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-        .step(|| "open the node")?;
+    let made =
+        rustix::fs::openat(&dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            .step(|| "open the node")?;
     let stat = rustix::fs::fstat(&made).step(|| "stat the node")?;
     if FileType::from_raw_mode(stat.st_mode) != kind || stat.st_rdev != number {
         return Err(StepError::plain("it was swapped while it was made"));
