@@ -23,11 +23,8 @@ use containerd_client::Client;
 
 pub use self::{
     document::Parsed,
-    inspect::{History, Inspect},
-    list::Summary,
     pull::{Line, Pull, Pulled, RegistryAuth},
     reference_index::{DANGLING, Image},
-    remove::Removal,
 };
 use crate::events::Events;
 

@@ -9,8 +9,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::report::report;
-
 pub(crate) struct Journal {
     file: Option<File>,
     queue: VecDeque<Vec<u8>>,
@@ -20,14 +18,18 @@ impl Journal {
     /// Begins a journal. Without a writable file it is kept in memory alone, and said so in the log.
     pub(crate) fn create(path: &Path) -> Self {
         let opened = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
-        let file = opened.inspect_err(|error| report!("open event journal {}: {error}", path.display())).ok();
+        let file = opened
+            .inspect_err(|error| {
+                crate::complaint::complain!("open event journal {}: {error}", path.display())
+            })
+            .ok();
         Self { file, queue: VecDeque::new() }
     }
 
     /// Writes an event down, before anybody tries to send it.
     pub(crate) fn push(&mut self, event: Vec<u8>) {
         if let Err(error) = self.append(&event) {
-            report!("write event journal: {error}");
+            crate::complaint::complain!("write event journal: {error}");
         }
         self.queue.push_back(event);
     }

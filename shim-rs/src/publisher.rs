@@ -16,7 +16,6 @@ use proto::typeurl;
 use crate::exit_record::now;
 use crate::journal::Journal;
 use crate::poller::{Interest, Poller, Token};
-use crate::report::report;
 
 /// First and longest pause between attempts.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -144,7 +143,7 @@ impl Publisher {
         match ttrpc::encode_request(link.stream, &request) {
             Ok(bytes) => link.out = bytes,
             Err(size) => {
-                report!("event of {size} bytes is too large to be sent");
+                crate::complaint::complain!("event of {size} bytes is too large to be sent");
                 self.journal.pop();
                 return Ok(());
             }
@@ -188,7 +187,7 @@ impl Publisher {
                 if self.refusals < REFUSALS {
                     return Err(io::Error::other(status.message));
                 }
-                report!("event given up: {}", status.message);
+                crate::complaint::complain!("event given up: {}", status.message);
             }
             (self.refusals, self.pause) = (0, PAUSE.0);
             self.journal.pop();
@@ -205,7 +204,7 @@ impl Publisher {
         if self.journal.is_empty() {
             return;
         }
-        report!("publish event: {reason}; again in {:?}", self.pause);
+        crate::complaint::complain!("publish event: {reason}; again in {:?}", self.pause);
         self.retry_at = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(PAUSE.1);
     }

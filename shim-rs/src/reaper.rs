@@ -9,7 +9,6 @@ use crate::descriptors;
 use crate::event_loop::{Shim, Timer};
 use crate::exit_record::Exit;
 use crate::process::State;
-use crate::report::report;
 
 /// How long an init's end may be held back for execs that die with it.
 const EXEC_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -47,7 +46,7 @@ pub(crate) fn ended(shim: &mut Shim, id: &str, exec: &str, exit: Exit) {
     }
     if exec.is_empty() {
         if let Err(error) = exit.save(&container.bundle) {
-            report!("write exit record of {id}: {error}");
+            crate::complaint::complain!("write exit record of {id}: {error}");
         }
         if !owns_pids {
             // Nobody else kills what the init leaves behind.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a container is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Made, never started (or its start failed).
@@ -123,7 +123,13 @@ impl State {
         match change {
             Change::Started { pid, at } => match from {
                 Status::Created | Status::Exited | Status::Restarting => {
-                    *self = Self { status: Status::Running, pid, started_at: Some(at), finished_at: self.finished_at, ..Self::default() };
+                    *self = Self {
+                        status: Status::Running,
+                        pid,
+                        started_at: Some(at),
+                        finished_at: self.finished_at,
+                        ..Self::default()
+                    };
                 }
                 _ => return refuse("running"),
             },

@@ -2,16 +2,16 @@
 //! written blob by blob, and unpacked by snapshots and diff. Everything is held by a lease until the image's
 //! record holds it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use containerd_client::{Client, Credentials};
-use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
+use futures::{StreamExt as _, stream};
 use oci::{Descriptor, Document, ImageConfig, Platform, Reference};
 use proto::containerd::{
     services::images::v1::Image,
     types::{self, transfer::Progress},
 };
-use registry::{Credential, CredentialSource};
+use registry::{CredentialSource, NoCredentials, Repository, Settings, StaticCredentials};
 use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
@@ -33,21 +33,6 @@ pub(super) struct Direct {
     pub(super) progress: mpsc::Sender<Progress>,
 }
 
-#[derive(Debug)]
-struct Given(Credentials);
-
-impl CredentialSource for Given {
-    fn credential<'a>(&'a self, _host: &'a str, _challenge: &'a str) -> BoxFuture<'a, Option<Credential>> {
-        let Credentials { username, secret } = self.0.clone();
-        let credential = if username.is_empty() {
-            Credential::Refresh(secret)
-        } else {
-            Credential::Basic { username, password: secret }
-        };
-        Box::pin(std::future::ready(Some(credential)))
-    }
-}
-
 impl Direct {
     /// Pulls.
     pub(super) async fn run(mut self) -> Result<()> {
@@ -58,15 +43,27 @@ impl Direct {
         Ok(())
     }
 
+    fn given(&self) -> Arc<dyn CredentialSource> {
+        match self.credentials.clone() {
+            None => Arc::new(NoCredentials),
+            Some(Credentials { username, secret }) if username.is_empty() => {
+                Arc::new(StaticCredentials(registry::Credentials::Refresh(secret)))
+            }
+            Some(Credentials { username, secret }) => {
+                Arc::new(StaticCredentials(registry::Credentials::Basic { username, secret }))
+            }
+        }
+    }
+
     async fn pull(&self) -> Result<()> {
-        let options = registry::Options {
-            default_scheme: self.scheme.clone(),
-            credentials: self.credentials.clone().map(|given| std::sync::Arc::new(Given(given)) as _),
-            headers: Vec::new(),
-        };
         let failed = |error: registry::RegistryError| failed(&self.reference, error);
-        let registry = registry::Client::new(&self.reference, options).await.map_err(failed)?;
-        let root = registry.resolve(&self.reference).await.map_err(failed)?;
+        let settings = Settings {
+            default_scheme: (!self.scheme.is_empty()).then(|| self.scheme.clone()),
+            credentials: self.given(),
+            ..Settings::default()
+        };
+        let registry = registry::Client::new(settings).repository(&self.reference).map_err(failed)?;
+        let root = registry.resolve(self.reference.object()).await.map_err(failed)?;
         let manifest = match self.document(&registry, &root).await? {
             Document::Manifest(manifest) => *manifest,
             Document::Index(index) => {
@@ -121,7 +118,7 @@ impl Direct {
     }
 
     /// Fetches a manifest or index, labelled so that it holds what it names.
-    async fn document(&self, registry: &registry::Client, descriptor: &Descriptor) -> Result<Document> {
+    async fn document(&self, registry: &Repository, descriptor: &Descriptor) -> Result<Document> {
         self.blob(registry, descriptor).await?;
         let bytes = self.client.read_document(descriptor.digest.as_str()).await?;
         let document = Document::parse(&descriptor.media_type, &bytes)
@@ -134,7 +131,7 @@ impl Direct {
 
     /// Fetches a blob unless it is there, from where an earlier try stopped. The digest is checked by the
     /// store at commit.
-    async fn blob(&self, registry: &registry::Client, blob: &Descriptor) -> Result<()> {
+    async fn blob(&self, registry: &Repository, blob: &Descriptor) -> Result<()> {
         let digest = blob.digest.as_str();
         let total = i64::try_from(blob.size).unwrap_or(i64::MAX);
         let mut writer =
@@ -149,22 +146,15 @@ impl Direct {
         let failed = |error: registry::RegistryError| failed(&self.reference, error);
         let from = u64::try_from(writer.offset()).unwrap_or(0);
         if from < blob.size {
-            let (start, mut bytes) = registry.fetch(blob, from).await.map_err(failed)?;
-            // A registry without ranges starts over: what is there already is read past.
-            let mut skip = usize::try_from(from - start.min(from)).unwrap_or(usize::MAX);
-            let mut chunk = Vec::with_capacity(CHUNK);
-            while let Some(mut piece) = bytes.try_next().await.map_err(failed)? {
-                let passed = skip.min(piece.len());
-                skip -= passed;
-                let piece = piece.split_off(passed);
-                chunk.extend_from_slice(&piece);
-                if chunk.len() >= CHUNK {
-                    writer.write(std::mem::take(&mut chunk)).await?;
-                    self.tell("downloading", blob, writer.offset().try_into().unwrap_or(0)).await;
-                }
-            }
-            if !chunk.is_empty() {
-                writer.write(chunk).await?;
+            // A manifest is no blob to the registry; its digest is checked there.
+            let document =
+                oci::media_type::is_manifest(&blob.media_type) || oci::media_type::is_index(&blob.media_type);
+            if document {
+                let bytes = registry.manifest(blob).await.map_err(failed)?;
+                let rest = bytes.get(usize::try_from(from).unwrap_or(usize::MAX)..).unwrap_or_default();
+                writer.write(rest.to_vec()).await?;
+            } else {
+                self.copy(registry, blob, from, &mut writer).await?;
             }
         }
         let source = self.reference.domain().split(':').next().unwrap_or_default();
@@ -178,6 +168,26 @@ impl Direct {
         }
         self.tell("complete", blob, blob.size).await;
         Ok(())
+    }
+
+    async fn copy(
+        &self,
+        registry: &Repository,
+        blob: &Descriptor,
+        from: u64,
+        writer: &mut containerd_client::BlobWriter,
+    ) -> Result<()> {
+        let failed = |error: registry::RegistryError| failed(&self.reference, error);
+        let mut body = registry.blob(blob, from).await.map_err(failed)?;
+        let mut chunk = Vec::with_capacity(CHUNK);
+        while let Some(piece) = body.next().await.map_err(failed)? {
+            chunk.extend_from_slice(&piece);
+            if chunk.len() >= CHUNK {
+                writer.write(std::mem::take(&mut chunk)).await?;
+                self.tell("downloading", blob, writer.offset().try_into().unwrap_or(0)).await;
+            }
+        }
+        if chunk.is_empty() { Ok(()) } else { Ok(writer.write(chunk).await?) }
     }
 
     /// Makes the layer's snapshot unless it is there.
@@ -241,11 +251,11 @@ fn failed(reference: &Reference, error: registry::RegistryError) -> Error {
     use registry::RegistryError;
     let shown = reference.familiar();
     match error {
-        RegistryError::NotFound(_) => {
+        RegistryError::NotFound { .. } => {
             Error::not_found(format!("manifest for {shown} not found: manifest unknown: manifest unknown"))
         }
-        RegistryError::Unauthorized { detail, .. } => Error::not_found(format!(
-            "pull access denied for {}, repository does not exist or may require 'docker login': denied: {detail}",
+        RegistryError::Unauthorized { message, .. } => Error::not_found(format!(
+            "pull access denied for {}, repository does not exist or may require 'docker login': denied: {message}",
             reference.familiar_name()
         )),
         other => Error::caused(format!("pull {shown}"), other),

@@ -11,8 +11,6 @@ use logfile::{LogWriter, Stream, Timestamp};
 
 use super::fifo::{self, Wrote};
 
-use crate::report::report;
-
 /// What a fifo without a reader, or a slow tee, is owed at most, in bytes.
 const BOUND: usize = 256 * 1024;
 /// A slow reader is given so much before the container has to wait.
@@ -152,7 +150,7 @@ impl Sink {
                     tee.open(&writer, *stream);
                 }
                 if let Err(error) = writer.write(*stream, bytes, Timestamp::now()) {
-                    complain(&error);
+                    report(&error);
                 }
                 if let Some(tee) = tee {
                     tee.put(bytes);
@@ -161,7 +159,7 @@ impl Sink {
             }
             Self::File(file) => {
                 if let Err(error) = file.write_all(bytes) {
-                    report!("write output file: {error}");
+                    crate::complaint::complain!("write output file: {error}");
                 }
                 Flow::Go
             }
@@ -214,7 +212,7 @@ impl Sink {
                 tee.flush();
             }
             if let Err(error) = writer.close_stream(*stream, Timestamp::now()) {
-                complain(&error);
+                report(&error);
             }
         }
     }
@@ -223,13 +221,13 @@ impl Sink {
     pub(crate) fn work(&mut self) -> bool {
         let Self::Log { writer, .. } = self else { return false };
         writer.borrow_mut().work().unwrap_or_else(|error| {
-            complain(&error);
+            report(&error);
             false
         })
     }
 }
 
-fn complain(error: &logfile::Error) {
+fn report(error: &logfile::Error) {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    report!("{error}{cause}");
+    crate::complaint::complain!("{error}{cause}");
 }

@@ -7,7 +7,6 @@ use proto::containerd::task::v2::KillRequest;
 use crate::event_loop::Shim;
 use crate::failure::Failure;
 use crate::process::State;
-use crate::report::report;
 use crate::server::ReplyTo;
 
 use super::{Answer, Outcome, now};
@@ -78,13 +77,13 @@ pub(crate) fn kill_rest(shim: &mut Shim, id: &str) {
     let Some(container) = shim.containers.get(id) else { return };
     if let Some(cgroup) = &container.cgroup {
         if let Err(error) = cgroup.kill_all() {
-            report!("kill what is left of {id}: {error}");
+            crate::complaint::complain!("kill what is left of {id}: {error}");
         }
         return;
     }
     let runtime = container.runtime.clone();
     let command = runtime.command(&["kill", "--all", id, "9"]);
     if let Err(text) = shim.call(&runtime, command, |_, _| ()) {
-        report!("kill what is left of {id}: {text}");
+        crate::complaint::complain!("kill what is left of {id}: {text}");
     }
 }
