@@ -156,7 +156,10 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
     option("log-format", "FORMAT", "set the log format (\"text\" or \"json\")"),
     option("root", "DIR", "root directory for storage of container state (default: /run/runc-rs)"),
     option("criu", "PATH", "accepted and ignored"),
-    switch("systemd-cgroup", "enable systemd cgroup support, expects cgroupsPath to be of form \"slice:prefix:name\""),
+    switch(
+        "systemd-cgroup",
+        "enable systemd cgroup support, expects cgroupsPath to be of form \"slice:prefix:name\"",
+    ),
     option("rootless", "VALUE", "ignore cgroup permission errors (\"true\", \"false\", or \"auto\")"),
     switch("version", "print the version").short("v"),
 ];
@@ -166,7 +169,6 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
 pub(crate) struct Global {
     pub(crate) root: PathBuf,
     pub(crate) systemd_cgroup: bool,
-    pub(crate) debug: bool,
     pub(crate) log: Log,
 }
 
@@ -180,7 +182,7 @@ impl Global {
         let debug = args.is_set("debug");
         let log = Log::open(args.path("log"), args.text("log-format")?.unwrap_or("text"), debug)?;
         let root = args.path("root").unwrap_or_else(|| PathBuf::from("/run/runc-rs"));
-        Ok(Self { root, systemd_cgroup: args.is_set("systemd-cgroup"), debug, log })
+        Ok(Self { root, systemd_cgroup: args.is_set("systemd-cgroup"), log })
     }
 }
 

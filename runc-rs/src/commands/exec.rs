@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail};
 
 use super::create::console;
-use super::{add_listen_env, harden, preserved};
+use super::{add_listen_env, preserved};
 use crate::cli::{Args, Flag, Global, option, switch};
 use crate::config::spec::{Capabilities, Process};
 use crate::config::{capabilities, load, validate};
@@ -40,7 +40,6 @@ pub(super) const FLAGS: &[Flag] = &[
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     args.expect("exec", 1, usize::MAX)?;
     let preserve_fds = preserved(args)?;
-    harden(preserve_fds)?;
     let detach = args.is_set("detach");
     let entry = Entry::open(&global.root, args.argument(0)?)?;
     let state = entry.read()?;
@@ -89,7 +88,8 @@ fn process(args: &Args, state: &State) -> anyhow::Result<Process> {
         bail!("process args cannot be empty");
     }
     let mut process = load::spec(&state.bundle)?.process.context("process property must not be empty")?;
-    process.args = (1..args.rest.len()).map(|i| args.argument(i).map(str::to_owned)).collect::<Result<_, _>>()?;
+    process.args =
+        (1..args.rest.len()).map(|i| args.argument(i).map(str::to_owned)).collect::<Result<_, _>>()?;
     if let Some(cwd) = args.text("cwd")? {
         process.cwd = cwd.to_owned();
     }
@@ -157,7 +157,9 @@ mod tests {
         assert_eq!(user_ids("1").unwrap(), (1, None));
         assert_eq!(user_ids("1:2").unwrap(), (1, Some(2)));
         assert_eq!(user_ids("0").unwrap(), (0, None));
-        for bad in ["", "+1", " 1", "1 ", "-1", "1:", ":1", "4294967296", "4294967295", "root", "1:2:3", "0x1"] {
+        for bad in
+            ["", "+1", " 1", "1 ", "-1", "1:", ":1", "4294967296", "4294967295", "root", "1:2:3", "0x1"]
+        {
             assert!(user_ids(bad).is_err(), "{bad:?}");
         }
     }

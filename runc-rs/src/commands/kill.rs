@@ -6,7 +6,8 @@ use crate::container::store::Entry;
 
 pub(super) const USAGE: &str = "<container-id> [signal]";
 
-pub(super) const FLAGS: &[Flag] = &[switch("all", "send the signal to all processes of the container").short("a")];
+pub(super) const FLAGS: &[Flag] =
+    &[switch("all", "send the signal to all processes of the container").short("a")];
 
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     args.expect("kill", 1, 2)?;

@@ -66,8 +66,13 @@ fn from_flags(args: &Args) -> anyhow::Result<Value> {
     }
     let mut cpu = Map::new();
     for (flag, key) in [
-        ("cpu-period", "period"), ("cpu-quota", "quota"), ("cpu-burst", "burst"), ("cpu-share", "shares"),
-        ("cpu-rt-period", "realtimePeriod"), ("cpu-rt-runtime", "realtimeRuntime"), ("cpu-idle", "idle"),
+        ("cpu-period", "period"),
+        ("cpu-quota", "quota"),
+        ("cpu-burst", "burst"),
+        ("cpu-share", "shares"),
+        ("cpu-rt-period", "realtimePeriod"),
+        ("cpu-rt-runtime", "realtimeRuntime"),
+        ("cpu-idle", "idle"),
     ] {
         if let Some(number) = args.number::<i64>(flag)? {
             cpu.insert(key.into(), number.into());

@@ -37,10 +37,19 @@ impl Attributes {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Bind { source: PathBuf, recursive: bool },
+    Bind {
+        source: PathBuf,
+        recursive: bool,
+    },
     /// A cgroup tree: what is mounted depends on the machine and the namespaces.
-    Cgroup { v2: bool },
-    Filesystem { fstype: String, source: String, data: Vec<String> },
+    Cgroup {
+        v2: bool,
+    },
+    Filesystem {
+        fstype: String,
+        source: String,
+        data: Vec<String>,
+    },
     /// Neither: changes the attributes or the propagation of what is there.
     Remount,
 }

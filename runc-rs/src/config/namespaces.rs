@@ -85,7 +85,9 @@ mod tests {
     #[test]
     fn namespaces_are_made_or_joined_but_named_once() {
         let all = Namespaces::from_spec(&[ns("pid", ""), ns("network", "/run/netns/x")]).unwrap();
-        assert!(all.makes(libc::CLONE_NEWPID) && all.joins(libc::CLONE_NEWNET) && !all.has(libc::CLONE_NEWNS));
+        assert!(
+            all.makes(libc::CLONE_NEWPID) && all.joins(libc::CLONE_NEWNET) && !all.has(libc::CLONE_NEWNS)
+        );
         assert!(Namespaces::from_spec(&[ns("pid", ""), ns("pid", "/x")]).is_err());
         assert!(Namespaces::from_spec(&[ns("pid", "x")]).is_err());
         assert!(Namespaces::from_spec(&[ns("moon", "")]).is_err());

@@ -58,9 +58,16 @@ pub(crate) fn spec(spec: &Spec, namespaces: &Namespaces) -> anyhow::Result<()> {
         if !namespaces.makes(CLONE_NEWTIME) {
             bail!("time namespace offsets specified, but a TIME namespace isn't made");
         }
-        if let Some(clock) = linux.time_offsets.keys().find(|c| !matches!(c.as_str(), "monotonic" | "boottime")) {
+        if let Some(clock) =
+            linux.time_offsets.keys().find(|c| !matches!(c.as_str(), "monotonic" | "boottime"))
+        {
             bail!("clock {clock:?} has no time namespace offset");
         }
+    }
+    if let Some(personality) = &linux.personality
+        && !matches!(personality.domain.as_str(), "LINUX" | "LINUX32")
+    {
+        bail!("unknown personality domain {:?}", personality.domain);
     }
     linux.sysctl.keys().try_for_each(|key| sysctl(key, namespaces))
 }
@@ -68,8 +75,14 @@ pub(crate) fn spec(spec: &Spec, namespaces: &Namespaces) -> anyhow::Result<()> {
 /// Only what belongs to a namespace of the container may be set.
 fn sysctl(key: &str, namespaces: &Namespaces) -> anyhow::Result<()> {
     const IPC: &[&str] = &[
-        "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
-        "kernel.shmmni", "kernel.shm_rmid_forced",
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
     ];
     let key = key.replace('/', ".");
     if key.split('.').any(str::is_empty) {
@@ -115,7 +128,12 @@ pub(crate) fn process(process: &Process) -> anyhow::Result<()> {
             bail!("rlimit {} is set twice", limit.kind);
         }
         if limit.soft > limit.hard {
-            bail!("rlimit {}: the soft limit {} is above the hard limit {}", limit.kind, limit.soft, limit.hard);
+            bail!(
+                "rlimit {}: the soft limit {} is above the hard limit {}",
+                limit.kind,
+                limit.soft,
+                limit.hard
+            );
         }
     }
     Ok(())

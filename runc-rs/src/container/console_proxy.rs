@@ -10,7 +10,8 @@ use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize,
 
 /// The pair over which the child sends its terminal: the child's end and ours.
 pub(crate) fn pair() -> anyhow::Result<(OwnedFd, OwnedFd)> {
-    socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).context("make a socket pair")
+    socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .context("make a socket pair")
 }
 
 pub(crate) fn receive(socket: &OwnedFd) -> anyhow::Result<OwnedFd> {
@@ -18,7 +19,8 @@ pub(crate) fn receive(socket: &OwnedFd) -> anyhow::Result<OwnedFd> {
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut name = [0u8; 128];
     let mut parts = [std::io::IoSliceMut::new(&mut name)];
-    rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC).context("receive the terminal")?;
+    rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
+        .context("receive the terminal")?;
     let fds = control.drain().filter_map(|m| match m {
         RecvAncillaryMessage::ScmRights(fds) => Some(fds),
         _ => None,
@@ -37,7 +39,7 @@ impl RawMode {
         if let Some(saved) = &saved {
             let mut raw = saved.clone();
             raw.make_raw();
-            drop(tcsetattr(stdin, OptionalActions::Now, &raw));
+            let _ = tcsetattr(stdin, OptionalActions::Now, &raw);
         }
         Self(saved)
     }
@@ -46,7 +48,7 @@ impl RawMode {
 impl Drop for RawMode {
     fn drop(&mut self) {
         if let Some(saved) = &self.0 {
-            drop(tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, saved));
+            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, saved);
         }
     }
 }
@@ -54,7 +56,7 @@ impl Drop for RawMode {
 /// Gives the container's terminal the size of the caller's.
 pub(crate) fn copy_size(master: &OwnedFd) {
     if let Ok(size) = tcgetwinsize(rustix::stdio::stdin()) {
-        drop(tcsetwinsize(master, size));
+        let _ = tcsetwinsize(master, size);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::cli::Global;
 use crate::config::capabilities::CapabilitySets;
 use crate::config::mounts::Kind;
 use crate::config::namespaces::Namespaces;
-use crate::config::spec::{Hook, IdMapping, Spec};
+use crate::config::spec::{Hook, Spec};
 use crate::config::{load, validate};
 use crate::error::{Context as _, Step, StepError};
 use crate::init::plan::{self, CgroupV1, RootfsPlan, Seccomp};
@@ -27,7 +27,6 @@ use crate::init::{self, Plan, ProcessPlan, hooks, namespaces, rootfs};
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) id: String,
-    pub(crate) bundle: PathBuf,
     pub(crate) pid_file: Option<PathBuf>,
     /// Connected: where the terminal goes.
     pub(crate) console: Option<OwnedFd>,
@@ -141,8 +140,6 @@ pub(crate) fn create(
     let keyring = format!("_ses.{}", options.id);
     let plan = Plan {
         enter: None,
-        uid_map: spec.linux.uid_mappings.clone(),
-        gid_map: spec.linux.gid_mappings.clone(),
         time_offsets: time_offsets(&spec),
         hostname: spec.hostname.clone(),
         domainname: spec.domainname.clone(),
@@ -156,21 +153,24 @@ pub(crate) fn create(
         create_container: spec.hooks.create_container.clone(),
         start_container: spec.hooks.start_container.clone(),
         hook_state: state.oci("creating"),
+        linux32: spec.linux.personality.as_ref().is_some_and(|p| p.domain == "LINUX32"),
         namespaces,
     };
     let time_offsets =
         if plan.namespaces.makes(libc::CLONE_NEWUSER) { plan.time_offsets.clone() } else { String::new() };
     let join = cgroup.join()?;
-    let spawned = in_directory(&root_path, || init::spawn(plan, join)).context("unable to start container process")?;
+    let spawned =
+        in_directory(&root_path, || init::spawn(plan, join)).context("unable to start container process")?;
     state.init = Process::of(spawned.pid);
-    let mut waiting = Waiting {
-        entry: &entry,
-        state: &state,
-        spec: &spec,
-        process: &process,
-        time_offsets: &time_offsets,
-    };
+    let mut waiting =
+        Waiting { entry: &entry, state: &state, spec: &spec, process: &process, time_offsets: &time_offsets };
     parent::serve(&spawned, &mut waiting).context("unable to start container process")?;
+    if !options.wait
+        && let Err(error) = parent::executed(&spawned)
+    {
+        parent::kill_and_reap(&spawned.pidfd);
+        return Err(anyhow::Error::from(error).context("unable to start container process"));
+    }
     let finish = || -> anyhow::Result<()> {
         match &options.pid_file {
             Some(path) => write_pid_file(path, spawned.pid),
@@ -188,8 +188,12 @@ pub(crate) fn create(
 
 /// Runs a deed with another working directory, which a child made meanwhile inherits.
 fn in_directory<T>(path: &Path, deed: impl FnOnce() -> Step<T>) -> Step<T> {
-    let here = rustix::fs::open(".", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
-        .step(|| "open the working directory")?;
+    let here = rustix::fs::open(
+        ".",
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )
+    .step(|| "open the working directory")?;
     rustix::process::chdir(path).step(|| format!("chdir {}", path.display()))?;
     let result = deed();
     rustix::process::fchdir(&here).step(|| "return to the working directory")?;
@@ -242,7 +246,9 @@ fn cgroup_v1(host: &Host, cgroup: &Cgroup) -> Vec<CgroupV1> {
 }
 
 fn time_offsets(spec: &Spec) -> String {
-    let line = |(clock, o): (&String, &crate::config::spec::TimeOffset)| format!("{clock} {} {}\n", o.secs, o.nanosecs);
+    let line = |(clock, o): (&String, &crate::config::spec::TimeOffset)| {
+        format!("{clock} {} {}\n", o.secs, o.nanosecs)
+    };
     spec.linux.time_offsets.iter().map(line).collect()
 }
 
@@ -252,9 +258,8 @@ fn detached_sources(plan: &RootfsPlan) -> anyhow::Result<Vec<Option<OwnedFd>>> {
         Kind::Bind { source, recursive } => {
             let text = source.to_str().ok_or_else(|| StepError::plain("a source is not UTF-8"))?;
             let tree = rootfs::clone_tree(rustix::fs::CWD, text, *recursive);
-            tree.map(Some).step(|| {
-                format!("error mounting {text:?} to rootfs at {:?}: open {text}", mount.destination)
-            })
+            tree.map(Some)
+                .step(|| format!("error mounting {text:?} to rootfs at {:?}: open {text}", mount.destination))
         }
         _ => Ok(None),
     };
@@ -271,9 +276,8 @@ struct Waiting<'a> {
 
 impl Parent for Waiting<'_> {
     fn map(&mut self, pid: i32) -> Step<()> {
-        let sorted = |maps: &[IdMapping]| maps.to_vec();
         let linux = &self.spec.linux;
-        namespaces::write_maps(pid, &sorted(&linux.uid_mappings), &sorted(&linux.gid_mappings))?;
+        namespaces::write_maps(pid, &linux.uid_mappings, &linux.gid_mappings)?;
         if self.time_offsets.is_empty() {
             return Ok(());
         }
@@ -299,7 +303,8 @@ fn apply_resources(cgroup: &Cgroup, resources: Option<&LinuxResources>) -> anyho
         cgroup.apply(resources)?;
     }
     let wanted = resources.and_then(|r| r.devices().clone()).unwrap_or_default();
-    let rules: Vec<LinuxDeviceCgroup> = wanted.iter().cloned().chain(cgroups::default_device_rules()).collect();
+    let rules: Vec<LinuxDeviceCgroup> =
+        wanted.iter().cloned().chain(cgroups::default_device_rules()).collect();
     match cgroup.apply_devices(&rules) {
         // Nothing was asked for, and the machine has no way to do it.
         Err(cgroups::Error::NoController { .. }) if wanted.is_empty() => Ok(()),
@@ -326,4 +331,3 @@ pub(crate) fn check_preserved(count: RawFd) -> anyhow::Result<()> {
     }
     Ok(())
 }
-

@@ -60,8 +60,6 @@ pub(crate) fn exec(entry: &Entry, state: &State, options: Options) -> anyhow::Re
     let plan = Plan {
         namespaces: Namespaces::default(),
         enter: Some(Enter { pidfd, mask: state.namespaces }),
-        uid_map: Vec::new(),
-        gid_map: Vec::new(),
         time_offsets: String::new(),
         hostname: String::new(),
         domainname: String::new(),
@@ -75,6 +73,7 @@ pub(crate) fn exec(entry: &Entry, state: &State, options: Options) -> anyhow::Re
         create_container: Vec::new(),
         start_container: Vec::new(),
         hook_state: serde_json::Value::Null,
+        linux32: false,
     };
     let cgroup = match &options.cgroup {
         Some(sub) => state.cgroup.child(sub),
@@ -83,7 +82,8 @@ pub(crate) fn exec(entry: &Entry, state: &State, options: Options) -> anyhow::Re
     if options.cgroup.is_some() && !cgroup.exists() {
         bail!("cgroup {} does not exist in the container", options.cgroup.unwrap_or_default().display());
     }
-    let limits = if options.process.rlimits.is_empty() { &defaults.rlimits } else { &options.process.rlimits };
+    let limits =
+        if options.process.rlimits.is_empty() { &defaults.rlimits } else { &options.process.rlimits };
     let score = options.process.oom_score_adj.or(defaults.oom_score_adj);
     let mut waiting = Waiting { limits, score };
     let failed = "unable to start container process";

@@ -25,7 +25,12 @@ impl Signals {
 }
 
 /// Until the process ends: its exit code, 128 + n for a signal.
-pub(crate) fn wait(signals: &Signals, pid: i32, pidfd: &OwnedFd, master: Option<OwnedFd>) -> anyhow::Result<i32> {
+pub(crate) fn wait(
+    signals: &Signals,
+    pid: i32,
+    pidfd: &OwnedFd,
+    master: Option<OwnedFd>,
+) -> anyhow::Result<i32> {
     let raw = master.as_ref().map(|_| RawMode::enter());
     if let Some(master) = &master {
         copy_size(master);
@@ -38,7 +43,10 @@ pub(crate) fn wait(signals: &Signals, pid: i32, pidfd: &OwnedFd, master: Option<
             PollFd::from_borrowed_fd(signals.0.as_fd(), PollFlags::IN),
         ];
         if let Some(master) = &master {
-            fds.push(PollFd::from_borrowed_fd(master.as_fd(), if output { PollFlags::IN } else { PollFlags::empty() }));
+            fds.push(PollFd::from_borrowed_fd(
+                master.as_fd(),
+                if output { PollFlags::IN } else { PollFlags::empty() },
+            ));
             if input {
                 fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
             }

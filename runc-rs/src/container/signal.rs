@@ -26,18 +26,28 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<i32> {
     // As containers' programs count them: the C library keeps the first ones for itself.
     let (min, max) = (34, 64);
     if let Some(rest) = name.strip_prefix("RTMIN") {
-        let more = if rest.is_empty() { 0 } else { rest.trim_start_matches('+').parse::<i32>().with_context(unknown)? };
+        let more = if rest.is_empty() {
+            0
+        } else {
+            rest.trim_start_matches('+').parse::<i32>().with_context(unknown)?
+        };
         return if (0..=max - min).contains(&more) { Ok(min + more) } else { bail!(unknown()) };
     }
     if let Some(rest) = name.strip_prefix("RTMAX") {
-        let less = if rest.is_empty() { 0 } else { rest.trim_start_matches('-').parse::<i32>().with_context(unknown)? };
+        let less = if rest.is_empty() {
+            0
+        } else {
+            rest.trim_start_matches('-').parse::<i32>().with_context(unknown)?
+        };
         return if (0..=max - min).contains(&less) { Ok(max - less) } else { bail!(unknown()) };
     }
     match name {
         "IOT" => Ok(libc::SIGABRT),
         "CLD" => Ok(libc::SIGCHLD),
         "POLL" => Ok(libc::SIGIO),
-        _ => Signal::from_str(&format!("SIG{name}")).map(|s| s as i32).map_err(|_| anyhow::anyhow!(unknown())),
+        _ => {
+            Signal::from_str(&format!("SIG{name}")).map(|s| s as i32).map_err(|_| anyhow::anyhow!(unknown()))
+        }
     }
 }
 
@@ -86,9 +96,15 @@ mod tests {
 
     #[test]
     fn signals_have_names_and_numbers() {
-        for (text, number) in
-            [("TERM", 15), ("SIGKILL", 9), ("sighup", 1), ("0", 0), ("64", 64), ("RTMIN+3", 37), ("SIGRTMAX-1", 63)]
-        {
+        for (text, number) in [
+            ("TERM", 15),
+            ("SIGKILL", 9),
+            ("sighup", 1),
+            ("0", 0),
+            ("64", 64),
+            ("RTMIN+3", 37),
+            ("SIGRTMAX-1", 63),
+        ] {
             assert_eq!(parse(text).unwrap(), number, "{text}");
         }
         for text in ["", "65", "-1", "SIGNONE", "RTMIN+99", "RTMIN-1"] {

@@ -62,6 +62,7 @@ impl Process {
 
     /// The same process (pids are used again), and not only waiting to be reaped.
     pub(crate) fn is_alive(&self) -> bool {
-        stat(self.pid).is_some_and(|(letter, start)| start == self.start_time && !matches!(letter, b'Z' | b'X'))
+        stat(self.pid)
+            .is_some_and(|(letter, start)| start == self.start_time && !matches!(letter, b'Z' | b'X'))
     }
 }

@@ -43,7 +43,8 @@ impl Entry {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(Refusal::Exists.into()),
             Err(e) => return Err(e).with_context(|| format!("create {}", dir.display())),
         }
-        let entry = Self { handle: File::open(&dir).with_context(|| format!("open {}", dir.display()))?, dir };
+        let entry =
+            Self { handle: File::open(&dir).with_context(|| format!("open {}", dir.display()))?, dir };
         entry.lock()?;
         Ok(entry)
     }
@@ -85,8 +86,14 @@ impl Entry {
     /// The pipe's reading end for the init: opened without waiting, and inherited.
     pub(crate) fn make_start_pipe(&self) -> anyhow::Result<OwnedFd> {
         let path = self.start_pipe();
-        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0)
-            .with_context(|| format!("make {}", path.display()))?;
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .with_context(|| format!("make {}", path.display()))?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         rustix::fs::open(&path, flags, Mode::empty()).with_context(|| format!("open {}", path.display()))
     }
@@ -99,10 +106,14 @@ impl Entry {
             Err(e) if is_not_found(&e) => return Err(Refusal::NotExist.into()),
             Err(e) => return Err(e),
         };
-        let state: State =
-            serde_json::from_slice(&bytes).with_context(|| format!("state file {} is broken", path.display()))?;
+        let state: State = serde_json::from_slice(&bytes)
+            .with_context(|| format!("state file {} is broken", path.display()))?;
         if state.version != VERSION {
-            bail!("state file {} has version {}, this runtime knows {VERSION}", path.display(), state.version);
+            bail!(
+                "state file {} has version {}, this runtime knows {VERSION}",
+                path.display(),
+                state.version
+            );
         }
         Ok(state)
     }

@@ -49,7 +49,8 @@ impl Labels {
     fn write(self, process: &ProcessPlan) -> Step<()> {
         if let Some(mut file) = self.apparmor {
             let text = format!("exec {}", process.apparmor);
-            file.write_all(text.as_bytes()).step(|| format!("apply apparmor profile {:?}", process.apparmor))?;
+            file.write_all(text.as_bytes())
+                .step(|| format!("apply apparmor profile {:?}", process.apparmor))?;
         }
         if let Some(mut file) = self.selinux {
             file.write_all(process.selinux.as_bytes()).step(|| format!("set label {:?}", process.selinux))?;
@@ -89,7 +90,7 @@ pub(crate) fn prepare(process: &mut ProcessPlan, labels: Labels) -> Step<CString
     verify_cwd()?;
     match &process.capabilities {
         Some(sets) => capabilities::apply(sets)?,
-        None => drop(rustix::thread::set_keep_capabilities(false)),
+        None => rustix::thread::set_keep_capabilities(false).step(|| "keep no capabilities")?,
     }
     if let Some(home) = home {
         process.env.push(home);
@@ -129,8 +130,7 @@ fn chdir(process: &ProcessPlan) -> Step<()> {
 /// The kernel prefixes what lies outside our root (CVE-2024-21626: a working directory through a leaked
 /// descriptor).
 fn verify_cwd() -> Step<()> {
-    let text =
-        "current working directory is outside of container mount namespace root -- possible container breakout attempt";
+    let text = "current working directory is outside of container mount namespace root -- possible container breakout attempt";
     match rustix::process::getcwd(Vec::new()) {
         Ok(path) if path.as_bytes().starts_with(b"/") => Ok(()),
         Ok(_) | Err(rustix::io::Errno::NOENT) => Err(StepError::plain(text)),

@@ -31,7 +31,8 @@ pub(crate) fn spawn(plan: Plan, join: Join) -> Step<Spawned> {
     let (channel, theirs) = Channel::pair()?;
     let files = plan.namespaces.joined.iter().map(namespaces::open).collect::<Step<Vec<_>>>()?;
     let joins = |flag: i32| files.iter().any(|(f, _)| *f == flag);
-    let staged = joins(libc::CLONE_NEWUSER) || plan.namespaces.makes(libc::CLONE_NEWUSER) && !files.is_empty();
+    let staged =
+        joins(libc::CLONE_NEWUSER) || plan.namespaces.makes(libc::CLONE_NEWUSER) && !files.is_empty();
     let new = plan.namespaces.new & !MADE_LATER;
     let cgroup = join.into.as_ref().map(|fd| fd.as_fd());
     if staged {
@@ -87,14 +88,14 @@ fn spawn_staged(
         Side::Child => {
             drop(channel);
             let new = plan.namespaces.new & !MADE_LATER;
-            let made = enter_cgroups(join)
-                .and_then(|()| namespaces::enter_all(&files))
-                .and_then(|()| clone3(&Request { namespaces: new, cgroup: None, sibling: true }).step(|| "clone3"));
+            let made = enter_cgroups(join).and_then(|()| namespaces::enter_all(&files)).and_then(|()| {
+                clone3(&Request { namespaces: new, cgroup: None, sibling: true }).step(|| "clone3")
+            });
             match made {
                 Ok(Side::Child) => {
                     let birth = Birth { channel: theirs, tasks: Vec::new(), join: Vec::new(), staged: true };
                     child::run(plan, birth)
-                },
+                }
                 Ok(Side::Parent { pid, .. }) => {
                     let told = theirs.send(&Message::Pid(pid));
                     exit_now(i32::from(told.is_err()))
@@ -109,7 +110,8 @@ fn spawn_staged(
             drop(theirs);
             let pid = wait_for_pid(&channel)?;
             reap(&helper)?;
-            let raw = rustix::process::Pid::from_raw(pid).ok_or_else(|| StepError::plain("the child has no pid"))?;
+            let raw = rustix::process::Pid::from_raw(pid)
+                .ok_or_else(|| StepError::plain("the child has no pid"))?;
             let pidfd = rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty())
                 .step(|| "open the child")?;
             channel.send(&Message::Go)?;

@@ -12,7 +12,10 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 pub(crate) enum Side {
     Child,
     /// The child's pid here, and a descriptor of it.
-    Parent { pid: i32, pidfd: OwnedFd },
+    Parent {
+        pid: i32,
+        pidfd: OwnedFd,
+    },
 }
 
 /// Where the new process goes.

@@ -1,7 +1,7 @@
 //! Signal dispositions of what is about to be executed.
 #![allow(unsafe_code, reason = "signal(2) can install handlers and is therefore unsafe")]
 
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask, signal};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 
 /// Undoes what Rust's start-up (SIGPIPE ignored) and our own blocking did: both survive exec.
 pub(crate) fn reset() -> nix::Result<()> {

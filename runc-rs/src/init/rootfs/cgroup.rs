@@ -24,7 +24,8 @@ pub(crate) fn attach(root: BorrowedFd<'_>, plan: &RootfsPlan, mount: &MountPlan,
     }
     let writable = Attributes { set: mount.attributes.set & !RDONLY, clear: 0 };
     let data = ["mode=755".to_owned()];
-    let tree = new_mount("tmpfs", "tmpfs", &data, writable)?.ok_or_else(|| StepError::plain("mount tmpfs"))?;
+    let tree =
+        new_mount("tmpfs", "tmpfs", &data, writable)?.ok_or_else(|| StepError::plain("mount tmpfs"))?;
     attach_tree(&tree, target.as_fd()).step(|| "mount tmpfs")?;
     for hierarchy in &plan.cgroup_v1 {
         attach_v1(tree.as_fd(), plan, mount, hierarchy)
@@ -42,13 +43,15 @@ fn unified(plan: &RootfsPlan) -> Step<std::os::fd::OwnedFd> {
     {
         return Ok(tree);
     }
-    new_mount("cgroup2", "cgroup", &[], Attributes::default())?.ok_or_else(|| StepError::plain("mount cgroup2"))
+    new_mount("cgroup2", "cgroup", &[], Attributes::default())?
+        .ok_or_else(|| StepError::plain("mount cgroup2"))
 }
 
 fn attach_v1(base: BorrowedFd<'_>, plan: &RootfsPlan, mount: &MountPlan, hierarchy: &CgroupV1) -> Step<()> {
     let name = Path::new(&hierarchy.name);
     rustix::fs::mkdirat(base, name, Mode::from_raw_mode(0o755)).step(|| "make the mount point")?;
-    let target = inside::open_plain(base, name, OFlags::PATH | OFlags::DIRECTORY).step(|| "open the mount point")?;
+    let target =
+        inside::open_plain(base, name, OFlags::PATH | OFlags::DIRECTORY).step(|| "open the mount point")?;
     let tree = if plan.cgroup_namespace {
         let named = hierarchy.controllers.iter().any(|c| c.starts_with("name="));
         let mut data = hierarchy.controllers.clone();

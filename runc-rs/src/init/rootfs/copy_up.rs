@@ -21,18 +21,22 @@ fn copy_dir(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Step<()> {
         if name == c"." || name == c".." {
             continue;
         }
-        let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW).step(|| format!("stat {name:?}"))?;
+        let stat =
+            rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW).step(|| format!("stat {name:?}"))?;
         let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
         let kind = FileType::from_raw_mode(stat.st_mode);
         match kind {
             FileType::Directory => {
                 rustix::fs::mkdirat(to, name, mode).step(|| format!("make {name:?}"))?;
-                let below = rustix::fs::openat(from, name, DIR, Mode::empty()).step(|| format!("open {name:?}"))?;
-                let copy = rustix::fs::openat(to, name, DIR, Mode::empty()).step(|| format!("open {name:?}"))?;
+                let below =
+                    rustix::fs::openat(from, name, DIR, Mode::empty()).step(|| format!("open {name:?}"))?;
+                let copy =
+                    rustix::fs::openat(to, name, DIR, Mode::empty()).step(|| format!("open {name:?}"))?;
                 copy_dir(below.as_fd(), copy.as_fd())?;
             }
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(from, name, Vec::new()).step(|| format!("read {name:?}"))?;
+                let target =
+                    rustix::fs::readlinkat(from, name, Vec::new()).step(|| format!("read {name:?}"))?;
                 rustix::fs::symlinkat(target, to, name).step(|| format!("make {name:?}"))?;
             }
             FileType::RegularFile => {
@@ -41,7 +45,8 @@ fn copy_dir(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Step<()> {
                 let mut source = std::fs::File::from(source.step(|| format!("open {name:?}"))?);
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                 let target = rustix::fs::openat(to, name, flags, mode).step(|| format!("make {name:?}"))?;
-                std::io::copy(&mut source, &mut std::fs::File::from(target)).step(|| format!("copy {name:?}"))?;
+                std::io::copy(&mut source, &mut std::fs::File::from(target))
+                    .step(|| format!("copy {name:?}"))?;
             }
             _ => rustix::fs::mknodat(to, name, kind, mode, stat.st_rdev).step(|| format!("make {name:?}"))?,
         }
@@ -49,7 +54,8 @@ fn copy_dir(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Step<()> {
         rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
             .step(|| format!("set the owner of {name:?}"))?;
         if kind != FileType::Symlink {
-            rustix::fs::chmodat(to, name, mode, AtFlags::empty()).step(|| format!("set the mode of {name:?}"))?;
+            rustix::fs::chmodat(to, name, mode, AtFlags::empty())
+                .step(|| format!("set the mode of {name:?}"))?;
         }
     }
     Ok(())

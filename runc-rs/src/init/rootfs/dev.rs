@@ -70,7 +70,7 @@ fn link(root: BorrowedFd<'_>) -> Step<()> {
         }
     }
     if Path::new("/proc/kcore").exists() {
-        drop(rustix::fs::symlinkat("/proc/kcore", &dev, "core"));
+        let _ = rustix::fs::symlinkat("/proc/kcore", &dev, "core");
     }
     // The image's own ptmx would open the host's terminals. By descriptor, so that a /dev that is a link
     // can't make us remove somebody else's file.
@@ -114,8 +114,9 @@ fn node(root: BorrowedFd<'_>, device: &Device) -> Step<()> {
     }
     // Owner and mode by the node itself, which nobody can have swapped for a link: it is opened unfollowed
     // and compared.
-    let made = rustix::fs::openat(&dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-        .step(|| "open the node")?;
+    let made =
+        rustix::fs::openat(&dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            .step(|| "open the node")?;
     let stat = rustix::fs::fstat(&made).step(|| "stat the node")?;
     if FileType::from_raw_mode(stat.st_mode) != kind || stat.st_rdev != number {
         return Err(StepError::plain("it was swapped while it was made"));

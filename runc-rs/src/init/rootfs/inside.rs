@@ -103,7 +103,12 @@ fn make_file_within(root: BorrowedFd<'_>, path: &Path, links: u32) -> nix::Resul
         }
         Err(e) => return Err(e.into_errno()),
     }
-    open_with(parent_fd.as_fd(), Path::new(name), OFlags::PATH, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
+    open_with(
+        parent_fd.as_fd(),
+        Path::new(name),
+        OFlags::PATH,
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+    )
 }
 
 /// Where a link leads, as a path from the root.

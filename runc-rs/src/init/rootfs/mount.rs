@@ -75,8 +75,17 @@ fn bind(
 /// written there and must reach the kernel (CVE-2019-16884, CVE-2019-19921).
 fn check_proc(mount: &MountPlan, tree: &OwnedFd) -> Step<()> {
     const COVERABLE: &[&str] = &[
-        "cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "net/dev",
-        "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled",
+        "cpuinfo",
+        "diskstats",
+        "meminfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "loadavg",
+        "slabinfo",
+        "net/dev",
+        "sys/kernel/ns_last_pid",
+        "sys/crypto/fips_enabled",
     ];
     let Ok(inside) = mount.destination.strip_prefix("/proc") else { return Ok(()) };
     if COVERABLE.iter().any(|path| inside == Path::new(path)) {
@@ -86,8 +95,12 @@ fn check_proc(mount: &MountPlan, tree: &OwnedFd) -> Step<()> {
     let is_proc = rustix::fs::fstatfs(tree).step(|| "statfs the source")?.f_type as u64 == PROC_MAGIC;
     match (inside.as_os_str().is_empty(), is_proc) {
         (true, true) => Ok(()),
-        (true, false) => Err(StepError::plain(format!("\"{place}\" cannot be mounted because it is not of type proc"))),
-        (false, _) => Err(StepError::plain(format!("\"{place}\" cannot be mounted because it is inside /proc"))),
+        (true, false) => {
+            Err(StepError::plain(format!("\"{place}\" cannot be mounted because it is not of type proc")))
+        }
+        (false, _) => {
+            Err(StepError::plain(format!("\"{place}\" cannot be mounted because it is inside /proc")))
+        }
     }
 }
 
@@ -130,7 +143,7 @@ fn filesystem(
     if fstype == "tmpfs" && !options.iter().any(|o| o.starts_with("mode=")) {
         // As runc: a tmpfs over a directory of the image keeps that directory's mode.
         if let Ok(stat) = rustix::fs::fstat(&target) {
-            drop(set_mode(&tree, stat.st_mode & 0o7777));
+            let _ = set_mode(&tree, stat.st_mode & 0o7777);
         }
     }
     if mount.copy_up {
@@ -158,7 +171,8 @@ pub(crate) fn new_mount(
     if data.iter().any(|o| o.len() > 255) || source.len() > 255 {
         return Ok(None);
     }
-    let fs = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).step(|| format!("open file system type {fstype:?}"))?;
+    let fs =
+        fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).step(|| format!("open file system type {fstype:?}"))?;
     if !source.is_empty() {
         fsconfig_set_string(&fs, "source", source).step(|| format!("set source {source:?}"))?;
     }
@@ -179,7 +193,10 @@ pub(crate) fn new_mount(
 
 /// File systems with one instance for several mounts: read-only must be the mount's property, not theirs.
 fn is_shared(fstype: &str) -> bool {
-    matches!(fstype, "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue" | "tmpfs" | "devpts" | "securityfs" | "bpf")
+    matches!(
+        fstype,
+        "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue" | "tmpfs" | "devpts" | "securityfs" | "bpf"
+    )
 }
 
 /// mount(2) with the target by its descriptor. Sound before the pivot only: /proc is the host's.
@@ -233,7 +250,9 @@ pub(crate) fn lock_dev(root: BorrowedFd<'_>, plan: &RootfsPlan) -> Step<()> {
     };
     if plan.mounts.iter().any(|m| wanted(&m)) {
         let dev = inside::open(root, Path::new("/dev"), OFlags::PATH).step(|| "open /dev")?;
-        mount_attr::change(&dev, false, RDONLY, 0).map_err(IntoErrno::into_errno).step(|| "make /dev read-only")?;
+        mount_attr::change(&dev, false, RDONLY, 0)
+            .map_err(IntoErrno::into_errno)
+            .step(|| "make /dev read-only")?;
     }
     Ok(())
 }
