@@ -4,6 +4,7 @@
 //! containerd's names may lead to it. Nothing is stored here; documents that were read once are remembered
 //! by digest.
 
+mod direct;
 mod document;
 mod inspect;
 mod list;
@@ -22,11 +23,8 @@ use containerd_client::Client;
 
 pub use self::{
     document::Parsed,
-    inspect::{History, Inspect},
-    list::Summary,
     pull::{Line, Pull, Pulled, RegistryAuth},
     reference_index::{DANGLING, Image},
-    remove::Removal,
 };
 use crate::events::Events;
 

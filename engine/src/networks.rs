@@ -32,10 +32,9 @@ use ipnet::Ipv4Net;
 
 pub use self::{
     error::Error,
-    files::Files,
     ipam::{Pool, default_pools},
     manage::{Attached, Create, IpamConfig},
-    record::{EndpointIpam, EndpointSettings, Network, PortBinding, PortMap, Protocol, Published, Subnet},
+    record::{EndpointSettings, Network, PortBinding, PortMap, Subnet},
     sandbox::{DnsOptions, Mode, Request, Sandbox},
 };
 

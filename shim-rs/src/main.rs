@@ -1,3 +1,7 @@
 //! Thin: arguments to the library, its answer to an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shim::run(std::env::args().skip(1).collect())
+}

@@ -1,131 +1,228 @@
-//! Who we are: challenges of registries, and answers to them.
+//! Proving who asks: challenges, basic credentials, bearer tokens by scope.
+//!
+//! Tokens are kept per host and scope. Credentials go to the host itself or to the token server that
+//! it names, and to nobody else.
 
+mod challenge;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
+use http::HeaderValue;
 use serde::Deserialize;
+use tokio::sync::Mutex;
+use url::Url;
 
-/// A name and a password, or a token, for one host.
+use crate::error::{RegistryError, Result, deepest, shown};
+use challenge::{Challenge, Scheme};
+
+/// Largest answer of a token server, in bytes.
+const MAX_TOKEN: usize = 1 << 20;
+
+/// What proves who asks.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Credential {
+pub enum Credentials {
     /// A user and a password.
     Basic {
         /// The user.
         username: String,
         /// The password.
-        password: String,
+        secret: String,
     },
-    /// A refresh (identity) token.
+    /// A refresh token (Docker's identity token).
     Refresh(String),
-    /// A value for the Authorization header as it is.
+    /// The value of an Authorization header.
     Header(String),
 }
 
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Secrets stay out of logs.
-        f.write_str("Credential(…)")
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(…)")
     }
 }
 
-/// Gives the credential for a host that asked, if there is one.
-pub trait CredentialSource: Send + Sync + std::fmt::Debug {
-    /// `challenge` is the host's `WWW-Authenticate` header.
-    fn credential<'a>(&'a self, host: &'a str, challenge: &'a str) -> BoxFuture<'a, Option<Credential>>;
+/// Where credentials come from.
+pub trait CredentialSource: Send + Sync + fmt::Debug {
+    /// The credentials for `host` (host and port), which answered with these `challenges`; none to
+    /// ask anonymously.
+    fn credentials<'a>(
+        &'a self,
+        host: &'a str,
+        challenges: &'a [String],
+    ) -> BoxFuture<'a, Option<Credentials>>;
 }
 
-/// What a `WWW-Authenticate` header asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Challenge {
-    /// A name and a password with every request.
-    Basic,
-    /// A token from elsewhere.
-    Bearer {
-        /// Where tokens are given.
-        realm: String,
-        /// The service's name for itself.
-        service: String,
-        /// What the token should allow; may be empty.
-        scope: String,
-    },
+/// Asks anonymously.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoCredentials;
+
+impl CredentialSource for NoCredentials {
+    fn credentials<'a>(&'a self, _: &'a str, _: &'a [String]) -> BoxFuture<'a, Option<Credentials>> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
-impl Challenge {
-    /// Reads a header; `None` for schemes that we don't know.
-    pub fn parse(header: &str) -> Option<Self> {
-        let (scheme, rest) = header.trim().split_once(' ').unwrap_or((header.trim(), ""));
-        if scheme.eq_ignore_ascii_case("basic") {
-            return Some(Self::Basic);
+/// The same credentials whenever a host asks for some.
+#[derive(Clone, Debug)]
+pub struct StaticCredentials(pub Credentials);
+
+impl CredentialSource for StaticCredentials {
+    fn credentials<'a>(&'a self, _: &'a str, _: &'a [String]) -> BoxFuture<'a, Option<Credentials>> {
+        Box::pin(std::future::ready(Some(self.0.clone())))
+    }
+}
+
+/// What one host was shown already.
+#[derive(Debug, Default)]
+pub(crate) struct Authorizer {
+    headers: Mutex<HashMap<String, HeaderValue>>,
+}
+
+impl Authorizer {
+    /// The header for a request of this scope, if the host is known to want one.
+    pub(crate) async fn header(&self, scope: &str) -> Option<HeaderValue> {
+        let headers = self.headers.lock().await;
+        headers.get(scope).or_else(|| headers.get("")).cloned()
+    }
+
+    /// Answers a host's challenges. False: there is nothing (new) to show.
+    pub(crate) async fn answer(
+        &self,
+        http: &reqwest::Client,
+        source: &dyn CredentialSource,
+        base: &Url,
+        scope: &str,
+        challenges: &[String],
+        rejected: Option<&HeaderValue>,
+    ) -> Result<bool> {
+        let mut headers = self.headers.lock().await;
+        // Another request has answered meanwhile.
+        if let Some(known) = headers.get(scope).or_else(|| headers.get(""))
+            && Some(known) != rejected
+        {
+            return Ok(true);
         }
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
+        headers.remove(scope);
+        let host = authority(base);
+        let credentials = source.credentials(&host, challenges).await;
+        if let Some(Credentials::Header(value)) = &credentials {
+            return Ok(insert(&mut headers, "", value, rejected));
         }
-        let parameters = parameters(rest);
-        let get = |key: &str| {
-            parameters
-                .iter()
-                .find(|(k, _)| k.eq_ignore_ascii_case(key))
-                .map(|(_, v)| v.clone())
-                .unwrap_or_default()
-        };
-        let realm = get("realm");
-        (!realm.is_empty()).then(|| Self::Bearer { realm, service: get("service"), scope: get("scope") })
+        for challenge in challenge::parse(challenges) {
+            match challenge.scheme {
+                Scheme::Bearer => {
+                    let token = token(http, base, &challenge, scope, credentials.as_ref()).await?;
+                    return Ok(insert(&mut headers, scope, &format!("Bearer {token}"), rejected));
+                }
+                Scheme::Basic => {
+                    if let Some(Credentials::Basic { username, secret }) = &credentials {
+                        let value = format!("Basic {}", STANDARD.encode(format!("{username}:{secret}")));
+                        return Ok(insert(&mut headers, "", &value, rejected));
+                    }
+                }
+            }
+        }
+        Ok(false)
     }
 }
 
-/// `key="value"` pairs; commas inside quotes belong to the value.
-fn parameters(text: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut rest = text.trim();
-    while let Some((key, after)) = rest.split_once('=') {
-        let key = key.trim_matches([' ', ',']).to_owned();
-        let (value, next) = match after.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
-            None => after.split_once(',').unwrap_or((after, "")),
-        };
-        found.push((key, value.trim().to_owned()));
-        rest = next;
+fn insert(
+    headers: &mut HashMap<String, HeaderValue>,
+    scope: &str,
+    value: &str,
+    rejected: Option<&HeaderValue>,
+) -> bool {
+    let Ok(mut value) = HeaderValue::from_str(value) else { return false };
+    value.set_sensitive(true);
+    if Some(&value) == rejected {
+        headers.remove(scope);
+        return false;
     }
-    found
+    headers.insert(scope.to_owned(), value);
+    true
 }
 
-/// A token server's answer.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Token {
+pub(crate) fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+#[derive(Deserialize)]
+struct Token {
     #[serde(default)]
     token: String,
     #[serde(default)]
     access_token: String,
 }
 
-impl Token {
-    pub(crate) fn value(self) -> Option<String> {
-        [self.token, self.access_token].into_iter().find(|token| !token.is_empty())
+async fn token(
+    http: &reqwest::Client,
+    base: &Url,
+    challenge: &Challenge,
+    scope: &str,
+    credentials: Option<&Credentials>,
+) -> Result<String> {
+    let bad = |what: &str| RegistryError::BadAnswer { url: shown(base), what: what.to_owned() };
+    let realm = challenge.parameters.get("realm").ok_or_else(|| bad("bearer challenge without realm"))?;
+    let mut url = Url::parse(realm).map_err(|_| bad("bearer challenge with a bad realm"))?;
+    if !matches!(url.scheme(), "https" | "http") || base.scheme() == "https" && url.scheme() != "https" {
+        return Err(bad("bearer challenge that names a token server without TLS"));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn challenges_are_read() {
-        let header =
-            r#"Bearer realm="https://auth.example/token",service="reg",scope="repository:a/b:pull,push""#;
-        assert_eq!(
-            Challenge::parse(header),
-            Some(Challenge::Bearer {
-                realm: "https://auth.example/token".into(),
-                service: "reg".into(),
-                scope: "repository:a/b:pull,push".into(),
-            })
-        );
-        assert_eq!(Challenge::parse("Basic realm=\"x\""), Some(Challenge::Basic));
-        assert_eq!(Challenge::parse("Negotiate abc"), None);
-        assert_eq!(Challenge::parse("Bearer service=x"), None);
+    let service = challenge.parameters.get("service").map(String::as_str).unwrap_or_default();
+    let scopes: Vec<&str> = scope.split(' ').filter(|scope| !scope.is_empty()).collect();
+    let request = if let Some(Credentials::Refresh(secret)) = credentials {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "refresh_token")
+            .append_pair("service", service)
+            .append_pair("scope", scope)
+            .append_pair("client_id", "containerd-client")
+            .append_pair("refresh_token", secret)
+            .finish();
+        http.post(url.clone()).header("content-type", "application/x-www-form-urlencoded").body(form)
+    } else {
+        {
+            let mut query = url.query_pairs_mut();
+            if !service.is_empty() {
+                query.append_pair("service", service);
+            }
+            for scope in scopes {
+                query.append_pair("scope", scope);
+            }
+        }
+        let request = http.get(url.clone());
+        match credentials {
+            Some(Credentials::Basic { username, secret }) => request.basic_auth(username, Some(secret)),
+            _ => request,
+        }
+    };
+    let mut answer = request.send().await.map_err(|error| RegistryError::Unreachable {
+        method: "token".to_owned(),
+        url: shown(&url),
+        cause: deepest(&error),
+    })?;
+    if !answer.status().is_success() {
+        return Err(RegistryError::Unauthorized {
+            object: authority(base),
+            message: format!("failed to fetch a token from {}: {}", shown(&url), answer.status()),
+        });
     }
-
-    #[test]
-    fn a_secret_is_never_shown() {
-        let credential = Credential::Basic { username: "u".into(), password: "hunter2".into() };
-        assert!(!format!("{credential:?}").contains("hunter2"));
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_TOKEN {
+            return Err(RegistryError::TooLarge { object: shown(&url), limit: MAX_TOKEN as u64 });
+        }
     }
+    let token: Token = serde_json::from_slice(&body).map_err(|_| RegistryError::BadAnswer {
+        url: shown(&url),
+        what: "no token in the answer".to_owned(),
+    })?;
+    let text = if token.token.is_empty() { token.access_token } else { token.token };
+    if text.is_empty() {
+        return Err(RegistryError::BadAnswer { url: shown(&url), what: "no token in the answer".to_owned() });
+    }
+    Ok(text)
 }

@@ -1,297 +1,397 @@
-//! Requests to one registry for one repository.
+//! How requests reach a registry: scheme, certificates, authorization, redirects, repetition.
 
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use bytes::Bytes;
-use futures::stream::{BoxStream, StreamExt};
-use oci::{Descriptor, Digest, Reference};
-use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RANGE, WWW_AUTHENTICATE,
-};
-use reqwest::{Method, Response, StatusCode};
+use futures::future::BoxFuture;
+use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, Method, StatusCode};
+use oci::Reference;
+use reqwest::Response;
+use tokio::sync::OnceCell;
+use url::Url;
 
-use crate::auth::{Challenge, Credential, CredentialSource, Token};
-use crate::error::{RegistryError, Result};
+use crate::auth::{Authorizer, CredentialSource, NoCredentials};
+use crate::error::{RegistryError, Result, deepest, shown, words};
+use crate::hosts::{self, Host, bad};
+use crate::retry;
 
-const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json, */*";
-/// Longest text of an error that is read, in bytes.
-const MAX_DETAIL: usize = 8 << 10;
-/// Largest manifest that is fetched to learn its digest, in bytes.
-const MAX_MANIFEST: u64 = 8 << 20;
-const MAX_REDIRECTS: usize = 5;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest silence in the middle of an answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_REDIRECTS: usize = 10;
+/// Most bytes of an error's body that are read.
+const MAX_ERROR_BODY: usize = 64 << 10;
 
-/// How a registry is spoken to.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// `http` or `https`; empty for https, or what a loopback host speaks.
-    pub default_scheme: String,
+/// How registries are to be reached.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Directory of `hosts.toml` folders.
+    pub hosts_dir: Option<PathBuf>,
+    /// `http` or `https` for hosts that no file configures; none: https, or for loopback and
+    /// insecure registries whatever answers.
+    pub default_scheme: Option<String>,
+    /// Whether plain HTTP and unknown certificates are fine.
+    pub is_insecure: bool,
+    /// Sent to the registry's hosts with every request.
+    pub headers: HeaderMap,
+    /// Who we say we are.
+    pub user_agent: String,
     /// Where credentials come from.
-    pub credentials: Option<Arc<dyn CredentialSource>>,
-    /// Further headers of every request to the registry.
-    pub headers: Vec<(String, String)>,
+    pub credentials: Arc<dyn CredentialSource>,
 }
 
-/// A client for one repository.
-#[derive(Debug)]
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hosts_dir: None,
+            default_scheme: None,
+            is_insecure: false,
+            headers: HeaderMap::new(),
+            user_agent: concat!("containerd-rs/", env!("CARGO_PKG_VERSION")).to_owned(),
+            credentials: Arc::new(NoCredentials),
+        }
+    }
+}
+
+/// A client of registries.
+#[derive(Clone, Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    base: String,
-    host: String,
-    name: String,
-    options: Options,
-    /// Authorization header that was accepted last.
-    authorization: Mutex<Option<String>>,
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    settings: Arc<Settings>,
 }
 
 impl Client {
-    /// A client for the repository of `reference`. A loopback host is asked which scheme it speaks.
+    /// A client with these settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings: Arc::new(settings) }
+    }
+
+    /// The repository that a reference names. Connects to nobody yet.
     ///
     /// # Errors
-    /// The HTTP client can't be set up.
-    pub async fn new(reference: &Reference, options: Options) -> Result<Self> {
-        let host = match reference.domain() {
-            "docker.io" => "registry-1.docker.io".to_owned(),
-            other => other.to_owned(),
-        };
-        let loopback = is_loopback(&host);
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(30))
-            .read_timeout(Duration::from_secs(120))
-            .danger_accept_invalid_certs(loopback)
-            .no_proxy()
-            .build()
-            .map_err(RegistryError::Setup)?;
-        let scheme = match options.default_scheme.as_str() {
-            "" if loopback => {
-                let plain = http.get(format!("http://{host}/v2/")).send().await;
-                // A TLS server tells plain HTTP off with 400.
-                if plain.is_ok_and(|answer| answer.status() != StatusCode::BAD_REQUEST) {
-                    "http"
-                } else {
-                    "https"
-                }
-            }
-            "" => "https",
-            scheme => scheme,
-        };
-        let base = format!("{scheme}://{host}/v2/{}", reference.path());
-        Ok(Self { http, base, host, name: reference.name(), options, authorization: Mutex::new(None) })
+    /// The hosts' configuration or a certificate can't be used.
+    pub fn repository(&self, reference: &Reference) -> Result<Repository> {
+        let settings = &self.settings;
+        let hosts = hosts::of_domain(
+            reference.domain(),
+            settings.hosts_dir.as_deref(),
+            settings.default_scheme.as_deref(),
+            settings.is_insecure,
+        )?;
+        let endpoints =
+            hosts.into_iter().map(|host| Endpoint::new(host, settings)).collect::<Result<Vec<_>>>()?;
+        let inner = Inner { name: reference.name(), path: reference.path().to_owned(), endpoints };
+        Ok(Repository { inner: Arc::new(inner) })
+    }
+}
+
+/// One repository of one registry, by whichever of its hosts. Cheap to clone; tokens are kept.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// Domain and path, for people.
+    pub(crate) name: String,
+    /// Path within the registry.
+    pub(crate) path: String,
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+impl Repository {
+    pub(crate) fn pull_scope(&self) -> String {
+        format!("repository:{}:pull", self.inner.path)
     }
 
-    /// Finds out what `reference` points to.
-    ///
-    /// # Errors
-    /// Not found, unauthorized, unreachable, or a bad answer.
-    pub async fn resolve(&self, reference: &Reference) -> Result<Descriptor> {
-        let object = reference.object();
-        let url = format!("{}/manifests/{object}", self.base);
-        let answer = self.send(Method::HEAD, &url, 0).await?;
-        let text = |name: &str| {
-            answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-        };
-        let (media_type, digest) = (text(CONTENT_TYPE.as_str()), text("docker-content-digest"));
-        let size = text(CONTENT_LENGTH.as_str()).parse().unwrap_or(0);
-        let media_type = media_type.split(';').next().unwrap_or_default().trim().to_owned();
-        if let (Ok(digest), true) = (digest.parse::<Digest>(), size > 0) {
-            if reference.digest().is_some_and(|wanted| *wanted != digest) {
-                return Err(RegistryError::Protocol { url, reason: format!("it answers with {digest}") });
-            }
-            return Ok(Descriptor::new(&media_type, digest, size));
-        }
-        // A registry that doesn't tell the digest: it is computed from the manifest itself.
-        let mut answer = self.send(Method::GET, &url, 0).await?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|source| unreachable("GET", &url, source))? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() as u64 > MAX_MANIFEST {
-                return Err(RegistryError::Protocol { url, reason: "the manifest is too large".into() });
+    /// Asks each host that may do the job until one succeeds. The last failure is told, but that a
+    /// host doesn't have it only if nobody could tell more.
+    pub(crate) async fn with_hosts<'a, T>(
+        &'a self,
+        may: impl Fn(&Host) -> bool,
+        ask: impl Fn(&'a Endpoint) -> BoxFuture<'a, Result<T>>,
+    ) -> Result<T> {
+        let mut failure: Option<RegistryError> = None;
+        for endpoint in self.inner.endpoints.iter().filter(|endpoint| may(&endpoint.host)) {
+            match ask(endpoint).await {
+                Ok(done) => return Ok(done),
+                Err(error) => {
+                    tracing::debug!(host = endpoint.host.authority, %error, "registry host failed");
+                    if failure.is_none() || !matches!(error, RegistryError::NotFound { .. }) {
+                        failure = Some(error);
+                    }
+                }
             }
         }
-        Ok(Descriptor::of(&media_type, &bytes))
+        Err(failure.unwrap_or_else(|| RegistryError::Configuration {
+            what: format!("no host of {} may do this", self.inner.name),
+            source: None,
+        }))
     }
+}
 
-    /// Fetches a blob or manifest from `offset` on. Answers the offset that the bytes really begin
-    /// at: 0 where the registry doesn't know ranges.
-    ///
-    /// # Errors
-    /// Not found, unauthorized, unreachable; the stream's items fail when the connection breaks.
-    pub async fn fetch(
-        &self,
-        descriptor: &Descriptor,
-        offset: u64,
-    ) -> Result<(u64, BoxStream<'static, Result<Bytes>>)> {
-        let is_document = oci::media_type::is_manifest(&descriptor.media_type)
-            || oci::media_type::is_index(&descriptor.media_type);
-        let kind = if is_document { "manifests" } else { "blobs" };
-        let url = format!("{}/{kind}/{}", self.base, descriptor.digest);
-        let answer = self.send(Method::GET, &url, offset).await?;
-        let begins = if answer.status() == StatusCode::PARTIAL_CONTENT { offset } else { 0 };
-        let bytes =
-            answer.bytes_stream().map(move |item| item.map_err(|source| unreachable("GET", &url, source)));
-        Ok((begins, bytes.boxed()))
+/// A request, ready to be sent more than once.
+pub(crate) struct Ask<'a> {
+    pub(crate) method: Method,
+    /// Below the API's root, or absolute.
+    pub(crate) path: String,
+    pub(crate) scope: &'a str,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<&'a (dyn Fn() -> BoxFuture<'a, Result<reqwest::Body>> + Sync)>,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn new(method: Method, path: String, scope: &'a str) -> Self {
+        Self { method, path, scope, headers: HeaderMap::new(), body: None }
     }
+}
 
-    async fn send(&self, method: Method, url: &str, offset: u64) -> Result<Response> {
-        let mut answered_challenge = false;
-        loop {
-            let answer = self.send_once(&method, url, offset).await?;
-            let status = answer.status();
-            if status.is_success() {
-                return Ok(answer);
-            }
-            let verb = verb(&method);
-            if status == StatusCode::UNAUTHORIZED && !answered_challenge {
-                answered_challenge = true;
-                let challenges: Vec<String> = answer
-                    .headers()
-                    .get_all(WWW_AUTHENTICATE)
-                    .iter()
-                    .filter_map(|value| value.to_str().ok().map(str::to_owned))
-                    .collect();
-                if let Some(authorization) = self.answer(&challenges).await? {
-                    *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = Some(authorization);
-                    continue;
-                }
-            }
-            let mut detail = answer.text().await.unwrap_or_default();
-            detail.truncate(detail.floor_char_boundary(MAX_DETAIL));
-            return Err(match status {
-                StatusCode::NOT_FOUND => RegistryError::NotFound(match url.split_once("/manifests/") {
-                    Some((_, object)) if object.contains(':') => format!("{}@{object}", self.name),
-                    Some((_, object)) => format!("{}:{object}", self.name),
-                    None => url.to_owned(),
-                }),
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                    RegistryError::Unauthorized { name: self.name.clone(), detail }
-                }
-                _ => RegistryError::Status {
-                    method: verb,
-                    url: url.to_owned(),
-                    status: status.as_u16(),
-                    detail,
-                },
-            });
-        }
-    }
+/// One host and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) host: Host,
+    http: reqwest::Client,
+    base: OnceCell<Url>,
+    auth: Authorizer,
+    settings: Arc<Settings>,
+}
 
-    /// One request, its redirects followed; the Authorization header stays with the registry.
-    async fn send_once(&self, method: &Method, url: &str, offset: u64) -> Result<Response> {
-        let mut target = url.to_owned();
-        for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.http.request(method.clone(), &target).header(ACCEPT, ACCEPTED);
-            if offset > 0 {
-                request = request.header(RANGE, format!("bytes={offset}-"));
-            }
-            if target.starts_with(&self.base) {
-                for (key, value) in &self.options.headers {
-                    request = request.header(key, value);
-                }
-                let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                if let Some(authorization) = authorization {
-                    request = request.header(AUTHORIZATION, authorization);
-                }
-            }
-            let answer = request.send().await.map_err(|source| unreachable(verb(method), &target, source))?;
-            if !answer.status().is_redirection() {
-                return Ok(answer);
-            }
-            let location =
-                answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-            let next = answer.url().join(location).map_err(|error| RegistryError::Protocol {
-                url: target.clone(),
-                reason: format!("redirect to {location:?}: {error}"),
-            })?;
-            target = next.into();
-        }
-        Err(RegistryError::Protocol { url: url.to_owned(), reason: "too many redirects".into() })
-    }
-
-    /// The Authorization header that answers the first challenge we can answer.
-    async fn answer(&self, challenges: &[String]) -> Result<Option<String>> {
-        for header in challenges {
-            let credential = match &self.options.credentials {
-                Some(source) => source.credential(&self.host, header).await,
-                None => None,
-            };
-            match (Challenge::parse(header), credential) {
-                (_, Some(Credential::Header(value))) => return Ok(Some(value)),
-                (Some(Challenge::Basic), Some(Credential::Basic { username, password })) => {
-                    return Ok(Some(basic(&username, &password)));
-                }
-                (Some(Challenge::Bearer { realm, service, scope }), credential) => {
-                    return self.token(&realm, &service, &scope, credential).await.map(Some);
-                }
-                _ => {}
-            }
-        }
-        Ok(None)
-    }
-
-    async fn token(
-        &self,
-        realm: &str,
-        service: &str,
-        scope: &str,
-        credential: Option<Credential>,
-    ) -> Result<String> {
-        let asked = format!("repository:{}:pull", self.base.split_once("/v2/").map_or("", |(_, path)| path));
-        let scope = if scope.is_empty() { asked.as_str() } else { scope };
-        let mut url = url::Url::parse(realm).map_err(|error| RegistryError::Protocol {
-            url: self.base.clone(),
-            reason: format!("token server {realm:?}: {error}"),
-        })?;
-        let request = if let Some(Credential::Refresh(token)) = &credential {
-            let form: String = url::form_urlencoded::Serializer::new(String::new())
-                .extend_pairs([
-                    ("grant_type", "refresh_token"),
-                    ("refresh_token", token),
-                    ("service", service),
-                    ("scope", scope),
-                    ("client_id", "containerd-rs"),
-                ])
-                .finish();
-            self.http.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
-        } else {
-            url.query_pairs_mut().append_pair("service", service).append_pair("scope", scope);
-            let request = self.http.get(url.clone());
-            match &credential {
-                Some(Credential::Basic { username, password }) => {
-                    request.header(AUTHORIZATION, basic(username, password))
-                }
-                _ => request,
-            }
-        };
-        let answer = request.send().await.map_err(|source| unreachable("GET", realm, source))?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(|source| unreachable("GET", realm, source))?;
-        if !status.is_success() {
-            return Err(RegistryError::Unauthorized { name: self.name.clone(), detail: text });
-        }
-        let token = serde_json::from_str::<Token>(&text).ok().and_then(Token::value);
-        token.map(|token| format!("Bearer {token}")).ok_or_else(|| RegistryError::Protocol {
-            url: realm.to_owned(),
-            reason: "the token server gave no token".into(),
+impl Endpoint {
+    fn new(host: Host, settings: &Arc<Settings>) -> Result<Self> {
+        let http = http_client(&host, settings)?;
+        Ok(Self {
+            host,
+            http,
+            base: OnceCell::new(),
+            auth: Authorizer::default(),
+            settings: settings.clone(),
         })
     }
+
+    /// The API's root. Where both schemes are allowed, the host is asked which one it speaks.
+    pub(crate) async fn base(&self) -> Result<&Url> {
+        let probe = async {
+            let scheme = match &self.host.scheme {
+                Some(scheme) => scheme.as_str(),
+                None => {
+                    let https = self.host.base("https")?;
+                    match self.http.get(https).send().await {
+                        Ok(_) => "https",
+                        Err(error) if deepest(&error).contains("refused") => "http",
+                        Err(error) => {
+                            tracing::debug!(%error, host = self.host.authority, "no TLS; plain HTTP is tried");
+                            "http"
+                        }
+                    }
+                }
+            };
+            self.host.base(scheme)
+        };
+        self.base.get_or_try_init(|| probe).await
+    }
+
+    /// Sends a request and answers challenges; any status but 401 may come back, and 401 too if
+    /// nothing more can be shown.
+    pub(crate) async fn send(&self, ask: Ask<'_>) -> Result<Response> {
+        let base = self.base().await?.clone();
+        let url = base.join(&ask.path).map_err(|_| RegistryError::BadAnswer {
+            url: shown(&base),
+            what: format!("bad location {:?}", ask.path),
+        })?;
+        let is_safe = matches!(ask.method, Method::GET | Method::HEAD);
+        let mut challenged = 0;
+        let mut failed = 0;
+        loop {
+            let authorization = self.auth.header(ask.scope).await;
+            let answer = self.send_once(&ask, &base, url.clone(), authorization.as_ref()).await;
+            match answer {
+                Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED && challenged < 2 => {
+                    challenged += 1;
+                    let challenges = challenges(&answer);
+                    let credentials = self.settings.credentials.as_ref();
+                    let rejected = authorization.as_ref();
+                    let is_new = self
+                        .auth
+                        .answer(&self.http, credentials, &base, ask.scope, &challenges, rejected)
+                        .await?;
+                    if !is_new {
+                        return Ok(answer);
+                    }
+                }
+                Ok(answer) if is_safe && retry::may_pass(answer.status()) && failed + 1 < retry::TRIES => {
+                    failed += 1;
+                    retry::pause(failed).await;
+                }
+                Err(Failure::Passing(error)) if is_safe && failed + 1 < retry::TRIES => {
+                    failed += 1;
+                    tracing::debug!(%error, "a request is repeated");
+                    retry::pause(failed).await;
+                }
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Passing(error) | Failure::Final(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Follows redirects by hand: what is secret stays with the origin it was meant for.
+    async fn send_once(
+        &self,
+        ask: &Ask<'_>,
+        base: &Url,
+        mut url: Url,
+        authorization: Option<&http::HeaderValue>,
+    ) -> Result<Response, Failure> {
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = self.http.request(ask.method.clone(), url.clone()).headers(ask.headers.clone());
+            if url.origin() == base.origin() {
+                request = request.headers(self.settings.headers.clone()).headers(self.host.headers.clone());
+                if let Some(value) = authorization {
+                    request = request.header(AUTHORIZATION, value.clone());
+                }
+            }
+            if let Some(body) = ask.body {
+                request = request.body(body().await.map_err(Failure::Final)?);
+            }
+            let answer = request.send().await.map_err(|error| {
+                let failure = RegistryError::Unreachable {
+                    method: title(&ask.method),
+                    url: shown(&url),
+                    cause: deepest(&error),
+                };
+                // A refused or unknown host will not be there in a moment; a broken line may.
+                if error.is_connect() { Failure::Final(failure) } else { Failure::Passing(failure) }
+            })?;
+            let may_follow =
+                matches!(ask.method, Method::GET | Method::HEAD) && answer.status().is_redirection();
+            let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            match location {
+                Some(location) if may_follow => {
+                    let bad = |what: &str| {
+                        Failure::Final(RegistryError::BadAnswer { url: shown(&url), what: what.to_owned() })
+                    };
+                    let next = url.join(location).map_err(|_| bad("redirect to a bad location"))?;
+                    if !matches!(next.scheme(), "http" | "https")
+                        || url.scheme() == "https" && next.scheme() == "http"
+                    {
+                        return Err(bad("redirect away from TLS"));
+                    }
+                    url = next;
+                }
+                _ => return Ok(answer),
+            }
+        }
+        Err(Failure::Final(RegistryError::BadAnswer {
+            url: shown(&url),
+            what: "too many redirects".to_owned(),
+        }))
+    }
+
+    /// Asks a URL that is not the registry's: nothing of ours but the user agent goes along.
+    pub(crate) async fn foreign(&self, url: &Url, offset: u64) -> Result<Response> {
+        let nobody = Endpoint {
+            host: Host { scheme: Some(url.scheme().to_owned()), ..Host::default() },
+            http: self.http.clone(),
+            base: OnceCell::new_with(Some(url.clone())),
+            auth: Authorizer::default(),
+            settings: Arc::new(Settings {
+                user_agent: self.settings.user_agent.clone(),
+                ..Settings::default()
+            }),
+        };
+        let mut ask = Ask::new(Method::GET, url.to_string(), "");
+        ask.headers = crate::fetch::range(offset);
+        Box::pin(nobody.send(ask)).await
+    }
 }
 
-fn basic(username: &str, password: &str) -> String {
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}")))
+enum Failure {
+    /// May be gone in a moment.
+    Passing(RegistryError),
+    Final(RegistryError),
 }
 
-fn verb(method: &Method) -> &'static str {
-    if *method == Method::HEAD { "HEAD" } else { "GET" }
+/// The error that a refusing answer stands for.
+pub(crate) async fn refusal(answer: Response, method: &Method, object: &str) -> RegistryError {
+    let (status, url) = (answer.status(), shown(answer.url()));
+    let mut answer = answer;
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ERROR_BODY {
+            break;
+        }
+    }
+    let message = words(&body);
+    let or = |fallback: &str| if message.is_empty() { fallback.to_owned() } else { message.clone() };
+    let object = object.to_owned();
+    match status {
+        StatusCode::NOT_FOUND => {
+            RegistryError::NotFound { object, message: or("manifest unknown: manifest unknown") }
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            RegistryError::Unauthorized { object, message: or("authentication required") }
+        }
+        _ => {
+            let message = if message.is_empty() { message } else { format!(": {message}") };
+            RegistryError::Status { method: title(method), url, status, message }
+        }
+    }
 }
 
-fn unreachable(method: &'static str, url: &str, source: reqwest::Error) -> RegistryError {
-    RegistryError::Unreachable { method, url: url.to_owned(), source: source.without_url() }
+fn challenges(answer: &Response) -> Vec<String> {
+    let values = answer.headers().get_all(WWW_AUTHENTICATE).iter();
+    values.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
+}
+
+/// `Get`, `Head`: as Go writes methods in errors.
+pub(crate) fn title(method: &Method) -> String {
+    let text = method.as_str().to_ascii_lowercase();
+    text[..1].to_uppercase() + &text[1..]
+}
+
+fn http_client(host: &Host, settings: &Settings) -> Result<reqwest::Client> {
+    // Fails only if somebody else has installed one, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let read =
+        |path: &PathBuf| std::fs::read(path).map_err(|error| bad(format!("read {}", path.display()), error));
+    let mut authorities = Vec::new();
+    for file in &host.authorities {
+        let parsed = reqwest::Certificate::from_pem_bundle(&read(file)?);
+        authorities.extend(parsed.map_err(|error| bad(format!("certificate {}", file.display()), error))?);
+    }
+    let identity = match &host.identity {
+        None => None,
+        Some((cert, key)) => {
+            let mut pem = read(cert)?;
+            if let Some(key) = key {
+                pem.push(b'\n');
+                pem.extend(read(key)?);
+            }
+            let parsed = reqwest::Identity::from_pem(&pem);
+            Some(parsed.map_err(|error| bad(format!("client certificate {}", cert.display()), error))?)
+        }
+    };
+    let builder = || {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(&settings.user_agent)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_danger_accept_invalid_certs(host.skip_verify);
+        if hosts::is_loopback(&host.authority) {
+            builder = builder.no_proxy();
+        }
+        if let Some(identity) = identity.clone() {
+            builder = builder.identity(identity);
+        }
+        builder
+    };
+    let full =
+        if authorities.is_empty() { builder() } else { builder().tls_certs_merge(authorities.clone()) };
+    full.build()
+        // A machine without any certificates can still speak plain HTTP, or trust the given ones.
+        .or_else(|_| builder().tls_certs_only(authorities).build())
+        .map_err(|error| bad(format!("HTTP client for {}", host.authority), error))
 }

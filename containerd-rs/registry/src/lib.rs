@@ -1,12 +1,20 @@
-//! OCI distribution client: hosts, credentials, resolve and fetch with resume.
+//! OCI distribution client: hosts, credentials, fetch with resume, push.
 //!
-//! The protocol is the OCI distribution-spec's. Credentials go to the host they were asked for and
-//! never follow a redirect to another.
+//! [`Client`] knows how registries are reached; [`Repository`] is one repository there. Blobs come as
+//! a [`Body`], which resumes by itself when a connection breaks. Authorization and configured headers
+//! only ever go to the origin they belong to: never along a redirect or to a URL named by a manifest.
 
 mod auth;
 mod client;
 mod error;
+mod fetch;
+mod hosts;
+mod push;
+mod resolve;
+mod retry;
 
-pub use auth::{Challenge, Credential, CredentialSource};
-pub use client::{Client, Options};
+pub use auth::{CredentialSource, Credentials, NoCredentials, StaticCredentials};
+pub use client::{Client, Repository, Settings};
 pub use error::{RegistryError, Result};
+pub use fetch::Body;
+pub use push::{BlobSource, Pushed};

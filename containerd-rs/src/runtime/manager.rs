@@ -387,3 +387,7 @@ pub(super) fn binary_of(launcher: &Launcher, bundle: &Bundle, runtime: Option<&s
     // The package may have moved: a binary of the same name in today's places will do.
     recorded.or_else(|| runtime.and_then(|runtime| launcher.resolve(runtime).ok()))
 }
+
+#[cfg(test)]
+#[path = "manager/tests.rs"]
+mod tests;

@@ -12,6 +12,7 @@ use proto::status::Code;
 use proto::ttrpc::{Decoded, Decoder, Frame, KIND_REQUEST, Response, encode_response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
 
 use super::events::checked;
 use crate::runtime::Exits;
@@ -20,13 +21,18 @@ const SERVICE: &str = "containerd.services.events.ttrpc.v1.Events";
 /// Bytes read at once.
 const CHUNK: usize = 8 << 10;
 
-/// Takes connections until the task is dropped.
+/// Takes connections until the future is dropped; they end with it.
 pub async fn serve(listener: UnixListener, exits: Arc<Exits>) {
+    let mut connections = JoinSet::new();
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
             Ok((stream, _)) => {
                 let exits = exits.clone();
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     if let Err(error) = connection(stream, &exits).await {
                         tracing::debug!(%error, "a shim's event connection failed");
                     }

@@ -4,7 +4,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use proto::containerd::types::transfer::{AuthRequest, AuthResponse, AuthType};
 use proto::typeurl;
-use registry::{Credential, CredentialSource};
+use registry::{CredentialSource, Credentials};
 use tokio::sync::Mutex;
 
 use super::streams::Open;
@@ -21,28 +21,32 @@ impl AskingClient {
         Self { stream: Mutex::new(stream), reference: reference.to_owned() }
     }
 
-    async fn ask(&self, host: &str, challenge: &str) -> Option<Credential> {
+    async fn ask(&self, host: &str, challenges: &[String]) -> Option<Credentials> {
         let mut stream = self.stream.lock().await;
         let request = AuthRequest {
             host: host.to_owned(),
             reference: self.reference.clone(),
-            wwwauthenticate: vec![challenge.to_owned()],
+            wwwauthenticate: challenges.to_vec(),
         };
         stream.send.send(Ok(typeurl::pack(&request))).await.ok()?;
         let answer: AuthResponse = typeurl::unpack(&stream.receive.recv().await?).ok()?;
         match answer.auth_type() {
             AuthType::None => None,
             AuthType::Credentials => {
-                Some(Credential::Basic { username: answer.username, password: answer.secret })
+                Some(Credentials::Basic { username: answer.username, secret: answer.secret })
             }
-            AuthType::Refresh => Some(Credential::Refresh(answer.secret)),
-            AuthType::Header => Some(Credential::Header(answer.secret)),
+            AuthType::Refresh => Some(Credentials::Refresh(answer.secret)),
+            AuthType::Header => Some(Credentials::Header(answer.secret)),
         }
     }
 }
 
 impl CredentialSource for AskingClient {
-    fn credential<'a>(&'a self, host: &'a str, challenge: &'a str) -> BoxFuture<'a, Option<Credential>> {
-        self.ask(host, challenge).boxed()
+    fn credentials<'a>(
+        &'a self,
+        host: &'a str,
+        challenges: &'a [String],
+    ) -> BoxFuture<'a, Option<Credentials>> {
+        self.ask(host, challenges).boxed()
     }
 }

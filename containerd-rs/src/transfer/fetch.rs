@@ -4,9 +4,8 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use futures::StreamExt;
 use oci::Descriptor;
-use registry::Client;
+use registry::Repository;
 use tokio::sync::mpsc;
 
 use super::progress::{Progress, name_of};
@@ -17,10 +16,8 @@ use crate::metadata::labels::Labels;
 
 /// Chunks on their way to disk: bounds memory for a slow disk.
 const CHUNKS: usize = 32;
-/// Tries to get a blob whole; each goes on where the last one broke off.
-const TRIES: u32 = 5;
 /// Tries while another pull writes the same blob.
-const LOCKED_TRIES: u32 = 600;
+const LOCKED_TRIES: u32 = 6000;
 
 /// What is needed to store blobs.
 #[derive(Clone, Debug)]
@@ -73,36 +70,31 @@ impl Read for Tee {
 /// beginning in one go; true says that it did.
 pub(super) async fn fetch(
     target: &Target,
-    client: &Client,
+    client: &Repository,
     blob: &Descriptor,
     parent: &str,
     mut tee: Option<TeeSender>,
 ) -> Result<bool> {
-    let mut failure = None;
-    for attempt in 0..TRIES {
-        if attempt > 0 {
-            tokio::time::sleep(Duration::from_millis(200 << attempt)).await;
-        }
+    loop {
         let Some(ingest) = open(target, blob).await? else {
             target.progress.state("already exists", blob, parent, blob.size).await;
             return Ok(false);
         };
-        let tee = if ingest.needs_bytes() && ingest.offset() == 0 { tee.take() } else { None };
+        let is_new = ingest.offset() == 0;
+        let tee = if ingest.needs_bytes() && is_new { tee.take() } else { None };
         let whole = tee.is_some();
         match fetch_once(target, client, blob, parent, ingest, tee).await {
             Ok(()) => {
                 target.progress.state("complete", blob, parent, blob.size).await;
                 return Ok(whole);
             }
-            // A wrong digest or a full disk doesn't get better by trying again.
-            Err(error) if error.kind() != Kind::Unavailable => return Err(error),
-            Err(error) => {
-                tracing::info!(digest = %blob.digest, %error, "go on fetching");
-                failure = Some(error);
+            // What an earlier try had left was bad, and is thrown away by now.
+            Err(error) if error.kind() == Kind::FailedPrecondition && !is_new => {
+                tracing::info!(digest = %blob.digest, %error, "fetching from the beginning");
             }
+            Err(error) => return Err(error),
         }
     }
-    Err(failure.unwrap_or_else(|| Error::new(Kind::Unavailable, format!("fetch {}", blob.digest))))
 }
 
 /// Opens the blob's ingest; `None` if the blob is there already. Waits for another pull's writer.
@@ -118,7 +110,7 @@ async fn open(target: &Target, blob: &Descriptor) -> Result<Option<Ingest>> {
             Ok(ingest) => return Ok(Some(ingest)),
             Err(error) if error.kind() == Kind::AlreadyExists => return Ok(None),
             Err(error) if error.kind() == Kind::Unavailable => {
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Err(error) => return Err(error),
         }
@@ -128,29 +120,16 @@ async fn open(target: &Target, blob: &Descriptor) -> Result<Option<Ingest>> {
 
 async fn fetch_once(
     target: &Target,
-    client: &Client,
+    client: &Repository,
     blob: &Descriptor,
     parent: &str,
-    mut ingest: Ingest,
+    ingest: Ingest,
     tee: Option<TeeSender>,
 ) -> Result<()> {
-    let broken = |error: registry::RegistryError| {
-        use registry::RegistryError as Failure;
-        let kind = match &error {
-            Failure::NotFound(_) => Kind::NotFound,
-            Failure::Unreachable { .. } => Kind::Unavailable,
-            _ => Kind::Unknown,
-        };
-        Error::new(kind, format!("fetch {}", blob.digest)).because(error)
-    };
+    let broken = |error| refused(format!("fetch {}", blob.digest), error);
     let mut done = ingest.offset();
     let mut bytes = if ingest.needs_bytes() && done < blob.size {
-        let (begins, bytes) = client.fetch(blob, done).await.map_err(broken)?;
-        if begins != done {
-            blocking_restart(&mut ingest)?;
-            done = begins;
-        }
-        Some(bytes)
+        Some(client.blob(blob, done).await.map_err(broken)?)
     } else {
         None
     };
@@ -162,17 +141,10 @@ async fn fetch_once(
     target.progress.amount("downloading", blob, parent, done);
     let mut told = std::time::Instant::now();
     let mut failure = None;
-    while let Some(stream) = &mut bytes {
-        match stream.next().await {
-            Some(Ok(chunk)) => {
+    while let Some(body) = &mut bytes {
+        match body.next().await {
+            Ok(Some(chunk)) => {
                 done += chunk.len() as u64;
-                if done > blob.size {
-                    failure = Some(Error::new(
-                        Kind::Unknown,
-                        format!("fetch {}: more bytes than its {} came", blob.digest, blob.size),
-                    ));
-                    break;
-                }
                 if sender.send(Chunk::Data(chunk)).await.is_err() {
                     break;
                 }
@@ -181,11 +153,11 @@ async fn fetch_once(
                     target.progress.amount("downloading", blob, parent, done);
                 }
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 failure = Some(broken(error));
                 break;
             }
-            None => break,
+            Ok(None) => break,
         }
     }
     if failure.is_none() && done < blob.size {
@@ -203,8 +175,16 @@ async fn fetch_once(
     }
 }
 
-fn blocking_restart(ingest: &mut Ingest) -> Result<()> {
-    tokio::task::block_in_place(|| ingest.restart())
+/// What a registry's failure means to the caller.
+pub(super) fn refused(step: String, error: registry::RegistryError) -> Error {
+    use registry::RegistryError as Failure;
+    let kind = match &error {
+        Failure::NotFound { .. } => Kind::NotFound,
+        Failure::Unreachable { .. } | Failure::Truncated { .. } => Kind::Unavailable,
+        Failure::Configuration { .. } => Kind::InvalidArgument,
+        _ => Kind::Unknown,
+    };
+    Error::new(kind, step).because(error)
 }
 
 /// Writes what comes; commits at the end, and leaves the ingest for another try without one.

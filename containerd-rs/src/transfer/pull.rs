@@ -1,19 +1,19 @@
 //! Pulling: registry → image store, layers unpacked while they come in.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use archive::WhiteoutForm;
 use futures::stream::{FuturesUnordered, StreamExt};
 use oci::image::MAX_DOCUMENT;
 use oci::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Reference};
 use proto::containerd::services::images::v1::Image;
-use registry::{Client, Options};
+use proto::containerd::types::transfer::RegistryResolver;
+use registry::Repository;
 use tokio::sync::Semaphore;
 
-use super::credentials::AskingClient;
-use super::fetch::{Target, fetch, tee};
+use super::fetch::{Target, fetch, refused, tee};
 use super::progress::{Progress, to_proto};
+use super::resolver::repository;
 use super::streams::Open;
 use crate::blocking::blocking;
 use crate::content::Store;
@@ -37,10 +37,8 @@ pub struct Pull {
     pub lease: Option<String>,
     /// What to pull.
     pub reference: String,
-    /// `http`, `https`, or empty.
-    pub scheme: String,
-    /// Further headers to the registry.
-    pub headers: Vec<(String, String)>,
+    /// How the registry is reached.
+    pub resolver: RegistryResolver,
     /// Stream to ask for credentials on.
     pub credentials: Option<Open>,
     /// Name of the image; empty for the reference.
@@ -64,16 +62,16 @@ pub struct Unpack {
     pub snapshotter: String,
 }
 
-/// Pulls into the daemon's stores.
+/// Copies images between registries, archives and the daemon's stores.
 #[derive(Clone, Debug)]
-pub struct Puller {
-    db: Db,
-    store: Store,
-    snapshots: Snapshots,
+pub struct Copier {
+    pub(super) db: Db,
+    pub(super) store: Store,
+    pub(super) snapshots: Snapshots,
 }
 
-impl Puller {
-    /// A puller into these stores.
+impl Copier {
+    /// A copier over these stores.
     pub fn new(db: Db, store: Store, snapshots: Snapshots) -> Self {
         Self { db, store, snapshots }
     }
@@ -84,21 +82,29 @@ impl Puller {
     /// The reference isn't valid, the registry refuses or can't be reached, a blob or layer is
     /// damaged, the disk is full.
     pub async fn pull(&self, mut pull: Pull) -> Result<()> {
-        let reference: Reference =
-            pull.reference.parse().map_err(|error: oci::ReferenceError| Error::invalid(error.to_string()))?;
-        let (lease, own) = match pull.lease.take() {
-            Some(lease) => (lease, false),
-            None => (self.own_lease(&pull.namespace).await?, true),
-        };
+        let (reference, client) = repository(&pull.reference, &pull.resolver, pull.credentials.take())?;
         let namespace = pull.namespace.clone();
-        let result = self.run(pull, &reference, &lease).await;
-        if own {
-            let (db, id) = (self.db.clone(), lease.clone());
-            if let Err(error) = blocking(move || db.leases().delete(&namespace, &id)).await {
-                tracing::warn!(lease, %error, "let go of a pull's lease");
-            }
+        let (lease, is_own) = self.lease(&namespace, pull.lease.take()).await?;
+        let result = self.run(pull, &reference, &client, &lease).await;
+        if is_own {
+            self.let_go(namespace, lease).await;
         }
         result
+    }
+
+    /// The request's lease, or one of our own; true says so.
+    pub(super) async fn lease(&self, namespace: &str, given: Option<String>) -> Result<(String, bool)> {
+        match given {
+            Some(lease) => Ok((lease, false)),
+            None => Ok((self.own_lease(namespace).await?, true)),
+        }
+    }
+
+    pub(super) async fn let_go(&self, namespace: String, lease: String) {
+        let (db, id) = (self.db.clone(), lease.clone());
+        if let Err(error) = blocking(move || db.leases().delete(&namespace, &id)).await {
+            tracing::warn!(lease, %error, "let go of a transfer's lease");
+        }
     }
 
     async fn own_lease(&self, namespace: &str) -> Result<String> {
@@ -113,7 +119,7 @@ impl Puller {
         Ok(id)
     }
 
-    async fn run(&self, pull: Pull, reference: &Reference, lease: &str) -> Result<()> {
+    async fn run(&self, pull: Pull, reference: &Reference, client: &Repository, lease: &str) -> Result<()> {
         let source =
             format!("distribution.source.{}", reference.domain().split(':').next().unwrap_or_default());
         let target = Target {
@@ -124,20 +130,8 @@ impl Puller {
             progress: pull.progress.clone(),
         };
         pull.progress.step(format!("Resolving from {}", pull.reference)).await;
-        let credentials = pull.credentials.map(|stream| {
-            Arc::new(AskingClient::new(stream, &pull.reference)) as Arc<dyn registry::CredentialSource>
-        });
-        let options = Options { default_scheme: pull.scheme, credentials, headers: pull.headers };
-        let failed = |error: registry::RegistryError| {
-            let kind = match &error {
-                registry::RegistryError::NotFound(_) => Kind::NotFound,
-                registry::RegistryError::Unreachable { .. } => Kind::Unavailable,
-                _ => Kind::Unknown,
-            };
-            Error::new(kind, format!("failed to resolve image {}", pull.reference)).because(error)
-        };
-        let client = Client::new(reference, options).await.map_err(failed)?;
-        let root = client.resolve(reference).await.map_err(failed)?;
+        let failed = |error| refused(format!("failed to resolve image {}", pull.reference), error);
+        let root = client.resolve(reference.object()).await.map_err(failed)?;
         pull.progress.step(format!("Pulling from {}", pull.reference)).await;
 
         let mut platforms = pull.platforms;
@@ -145,12 +139,12 @@ impl Puller {
         if platforms.is_empty() {
             platforms.push(Platform::host());
         }
-        let manifests = self.documents(&target, &client, &root, &platforms).await?;
+        let manifests = self.documents(&target, client, &root, &platforms).await?;
         if manifests.is_empty() {
             return Err(Error::not_found(format!("no match for platform in manifest {}", root.digest)));
         }
         for (descriptor, manifest) in &manifests {
-            self.image(&target, &client, descriptor, manifest, &pull.unpacks).await?;
+            self.image(&target, client, descriptor, manifest, &pull.unpacks).await?;
         }
         let image = Image {
             name: if pull.name.is_empty() { pull.reference.clone() } else { pull.name },
@@ -171,7 +165,7 @@ impl Puller {
     async fn documents(
         &self,
         target: &Target,
-        client: &Client,
+        client: &Repository,
         root: &Descriptor,
         platforms: &[Platform],
     ) -> Result<Vec<(Descriptor, Manifest)>> {
@@ -202,7 +196,7 @@ impl Puller {
     async fn document(
         &self,
         target: &Target,
-        client: &Client,
+        client: &Repository,
         blob: &Descriptor,
         parent: &str,
     ) -> Result<Document> {
@@ -227,7 +221,7 @@ impl Puller {
     async fn image(
         &self,
         target: &Target,
-        client: &Client,
+        client: &Repository,
         descriptor: &Descriptor,
         manifest: &Manifest,
         unpacks: &[Unpack],
@@ -272,6 +266,25 @@ impl Puller {
         Ok(())
     }
 
+    /// Unpacks a manifest whose blobs are in the store already.
+    pub(super) async fn unpack_stored(
+        &self,
+        target: &Target,
+        descriptor: &Descriptor,
+        manifest: &Manifest,
+        unpacks: &[Unpack],
+    ) -> Result<()> {
+        let suits = |unpack: &&Unpack| {
+            descriptor.platform.as_ref().is_none_or(|platform| unpack.platform.rank(platform).is_some())
+        };
+        for unpack in unpacks.iter().filter(suits) {
+            let plan = self.plan(target, manifest, &unpack.snapshotter).await?;
+            let parent = super::progress::name_of(descriptor);
+            self.commit(target, manifest, &parent, plan, HashMap::new()).await?;
+        }
+        Ok(())
+    }
+
     async fn plan(&self, target: &Target, manifest: &Manifest, snapshotter: &str) -> Result<Plan> {
         let (store, snapshots) = (self.store.clone(), self.snapshots.clone());
         let (namespace, config) = (target.namespace.clone(), manifest.config.clone());
@@ -306,7 +319,7 @@ impl Puller {
     async fn layer(
         &self,
         target: &Target,
-        client: &Client,
+        client: &Repository,
         layer: &Descriptor,
         parent: &str,
         unpack: bool,

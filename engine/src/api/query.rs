@@ -13,3 +13,18 @@ pub(crate) fn flag<S: BuildHasher>(query: &HashMap<String, String, S>, key: &str
         !matches!(value.trim().to_ascii_lowercase().as_str(), "" | "0" | "no" | "false" | "none")
     })
 }
+
+/// A number; none when it is empty.
+///
+/// # Errors
+/// 500 with the words of Go's parser, as dockerd answers.
+pub(crate) fn number<S: BuildHasher>(
+    query: &HashMap<String, String, S>,
+    key: &str,
+) -> crate::error::Result<Option<i64>> {
+    let parse = |value: &str| {
+        let bad = |_| crate::error::Error::system(format!("strconv.Atoi: parsing \"{value}\": invalid syntax"));
+        value.parse().map_err(bad)
+    };
+    text(query, key).map(parse).transpose()
+}

@@ -1,13 +1,13 @@
 //! A container's volumes and binds: from the request to the record.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bollard_stubs::models::{HostConfig, Mount, MountTypeEnum};
 use serde::{Deserialize, Serialize};
 
 use super::registry::Registry;
 use crate::error::{Error, Kind, Result};
+use crate::volumes::Volumes;
 
 /// One mount of the user's, as kept in the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,23 +227,20 @@ fn check_volume_name(name: &str) -> Result<&str> {
     Ok(name)
 }
 
-/// Makes the sources on the host that are missing: bind directories and volumes.
+/// Makes ready what is mounted: bind directories that are to be made, volumes.
 ///
 /// # Errors
-/// The file system refuses.
-pub fn make_sources(mounts: &[MountPoint]) -> std::io::Result<()> {
-    for mount in mounts.iter().filter(|mount| mount.kind == "volume" || mount.make_source) {
-        let path = PathBuf::from(&mount.source);
-        if !path.exists() {
-            std::fs::create_dir_all(&path)?;
+/// The file system refuses, or a volume's device can't be mounted.
+pub fn make_sources(mounts: &[MountPoint], volumes: &Volumes) -> Result<()> {
+    for mount in mounts {
+        if let Some(name) = &mount.volume {
+            volumes.attach(name, mount.anonymous)?;
+        } else if mount.make_source && !Path::new(&mount.source).exists() {
+            let made = std::fs::create_dir_all(&mount.source);
+            made.map_err(|source| Error::caused(format!("error while creating mount source path '{}': mkdir", mount.source), source))?;
         }
     }
     Ok(())
-}
-
-/// Labels and annotations by which others know that a volume was made for one container.
-pub fn anonymous_labels() -> HashMap<String, String> {
-    HashMap::from([("com.docker.volume.anonymous".to_owned(), String::new())])
 }
 
 #[cfg(test)]

@@ -46,24 +46,38 @@ impl Rootfs {
         Ok(rootfs)
     }
 
-    /// Where it is mounted.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Opens something inside; links stay inside too.
     ///
     /// # Errors
     /// It isn't there or can't be opened.
     pub fn open(&self, inside: &str, flags: OFlags) -> std::io::Result<File> {
-        let root = File::open(&self.path)?;
-        let relative = inside.trim_start_matches('/');
-        let relative = if relative.is_empty() { "." } else { relative };
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        Ok(openat2(root, relative, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?.into())
+        Root(File::open(&self.path)?).open(inside, flags)
     }
 
     /// A small text file; empty if it is missing or no regular file. At most `limit` bytes.
+    pub fn text(&self, inside: &str, limit: u64) -> String {
+        File::open(&self.path).map(|root| Root(root).text(inside, limit)).unwrap_or_default()
+    }
+}
+
+/// The root directory of a container, opened.
+#[derive(Debug)]
+pub struct Root(File);
+
+impl Root {
+    /// What a running process sees as its root.
+    pub fn of_process(pid: u32) -> Option<Self> {
+        File::open(format!("/proc/{pid}/root")).ok().map(Self)
+    }
+
+    fn open(&self, inside: &str, flags: OFlags) -> std::io::Result<File> {
+        let relative = inside.trim_start_matches('/');
+        let relative = if relative.is_empty() { "." } else { relative };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        Ok(openat2(&self.0, relative, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?.into())
+    }
+
+    /// As [`Rootfs::text`].
     pub fn text(&self, inside: &str, limit: u64) -> String {
         let read = || -> std::io::Result<String> {
             // Not blocking: a fifo in its place must not hang the daemon.

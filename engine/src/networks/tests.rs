@@ -7,7 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::*;
+use hickory_proto::{
+    op::{Message, OpCode},
+    rr::{RData, Record, rdata::A},
+};
+
+use super::{record::EndpointIpam, *};
 
 /// Re-runs the calling test under `unshare`, so that its namespaces, links and rules die with it. True in
 /// the re-run.
@@ -334,4 +339,37 @@ async fn what_docker_refuses_is_refused_in_its_words() {
     let missing = networks.prepare(request("a", "nosuchnet")).await.unwrap_err();
     assert_eq!((missing.status(), missing.to_string().as_str()), (404, "network nosuchnet not found"));
     assert_eq!(here("ip netns list; ls /proc/self/fd >/dev/null; ip -br link | grep -c veth").trim(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_names_go_to_the_given_server_from_the_containers_own_address() {
+    if !own_namespaces("other_names_go_to_the_given_server_from_the_containers_own_address") {
+        return;
+    }
+    let roots = Roots::new();
+    let networks = roots.start(&[]).await;
+    networks.create(Create { name: "un".into(), ..Create::default() }).await.unwrap();
+    let b = networks.prepare(request("b", "un")).await.unwrap();
+    let mut a = request("a", "un");
+    a.dns.servers = vec![address(&b, "un")];
+    let a = networks.prepare(a).await.unwrap();
+    // Port 53 of the container is free for a server of its own, which knows one address.
+    let socket =
+        super::netns::inside(&netns(&b), || Ok(std::net::UdpSocket::bind("0.0.0.0:53").unwrap())).unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let query = Message::from_vec(&buffer[..length]).unwrap();
+            let mut reply = Message::response(query.metadata.id, OpCode::Query);
+            let name = query.queries[0].name().clone();
+            reply.add_queries(query.queries);
+            reply.add_answer(Record::from_rdata(name, 60, RData::A(A(Ipv4Addr::new(192, 0, 2, 7)))));
+            socket.send_to(&reply.to_vec().unwrap(), from).unwrap();
+        }
+    });
+    let ask = |name: &str| text(&inside(&netns(&a), &format!("busybox nslookup -type=a {name} 127.0.0.11")));
+    let answer = ask("www.example");
+    assert!(answer.contains("192.0.2.7"), "{answer}");
+    let own = ask("name-b");
+    assert!(own.contains(&address(&b, "un")), "{own}");
 }

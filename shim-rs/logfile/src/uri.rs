@@ -207,6 +207,11 @@ fn encode(bytes: &[u8]) -> String {
     })
 }
 
+/// Decodes a part of a URI; a lone `%` stands for itself.
+pub fn percent_decode(text: &str) -> std::ffi::OsString {
+    std::ffi::OsString::from_vec(decode(text))
+}
+
 /// A lone `%` stands for itself.
 fn decode(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());

@@ -1,0 +1,30 @@
+//! A verb is a file: the arguments, whose comments are the help, and `run`, which answers the exit code.
+
+pub(crate) mod attach;
+pub(crate) mod create;
+pub(crate) mod exec;
+pub(crate) mod images;
+pub(crate) mod info;
+pub(crate) mod inspect;
+pub(crate) mod kill;
+pub(crate) mod logs;
+pub(crate) mod network;
+pub(crate) mod pause;
+pub(crate) mod port;
+pub(crate) mod prune;
+pub(crate) mod ps;
+pub(crate) mod pull;
+pub(crate) mod rename;
+pub(crate) mod restart;
+pub(crate) mod rm;
+pub(crate) mod rmi;
+pub(crate) mod run;
+pub(crate) mod start;
+pub(crate) mod stats;
+pub(crate) mod stop;
+pub(crate) mod tag;
+pub(crate) mod top;
+pub(crate) mod unpause;
+pub(crate) mod version;
+pub(crate) mod volume;
+pub(crate) mod wait;
