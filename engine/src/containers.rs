@@ -76,10 +76,29 @@ impl std::fmt::Debug for Containers {
 
 impl Containers {
     /// Puts the parts together; [`Containers::reconcile`] must follow before anything is served.
-    pub fn new(client: Client, config: Arc<Config>, events: Events, registry: Arc<Registry>, networks: Networks, volumes: Volumes, snapshotter: String) -> Self {
+    pub fn new(
+        client: Client,
+        config: Arc<Config>,
+        events: Events,
+        registry: Arc<Registry>,
+        networks: Networks,
+        volumes: Volumes,
+        snapshotter: String,
+    ) -> Self {
         let runtimes = Runtimes::new(&config);
         let cgroup_v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-        Self { registry, execs: exec::Execs::default(), client, config, events, runtimes, networks, volumes, snapshotter, cgroup_v2 }
+        Self {
+            registry,
+            execs: exec::Execs::default(),
+            client,
+            config,
+            events,
+            runtimes,
+            networks,
+            volumes,
+            snapshotter,
+            cgroup_v2,
+        }
     }
 
     /// The runtimes that can be asked for.

@@ -7,6 +7,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use oci::image::MAX_DOCUMENT;
 use oci::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Reference};
 use proto::containerd::services::images::v1::Image;
+use proto::containerd::types::Mount;
 use proto::containerd::types::transfer::RegistryResolver;
 use registry::Repository;
 use tokio::sync::Semaphore;
@@ -21,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::metadata::Db;
 use crate::metadata::labels::Labels;
 use crate::snapshots::{Extraction, Snapshots};
-use crate::unpack::{AppliedLayer, apply_layer, target_of};
+use crate::unpack::{AppliedLayer, apply_layer, inherit_implied, target_of};
 
 /// Blobs fetched at once.
 const CONCURRENT: usize = 4;
@@ -455,6 +456,9 @@ impl Step<'_> {
         let made = match extracted {
             Some((extraction, applied)) => {
                 check(&applied)?;
+                if !applied.implied.is_empty() && !below.is_empty() {
+                    self.look_at(below, |mounts| inherit_implied(extraction.path(), mounts, &applied))?;
+                }
                 let labels = Labels::new();
                 self.snapshots.commit_extraction(self.ns, extraction, name, below, labels, Some(self.lease))
             }
@@ -474,6 +478,9 @@ impl Step<'_> {
                     let (_, blob) = self.store.reader(self.ns, digest)?;
                     let applied = apply_layer(blob, &target, form)?;
                     check(&applied)?;
+                    if form == WhiteoutForm::Overlay {
+                        inherit_implied(&target, &mounts, &applied)?;
+                    }
                     let (ns, snapshotter, lease) = (self.ns, self.snapshotter, Some(self.lease));
                     self.snapshots.commit(ns, snapshotter, name, &key, "", Labels::new(), lease)
                 })();
@@ -488,5 +495,15 @@ impl Step<'_> {
             Err(error) if error.kind() == Kind::AlreadyExists => Ok(()),
             other => other,
         }
+    }
+
+    /// Shows the snapshot `name` by the mounts of a view that is gone afterwards.
+    fn look_at(&self, name: &str, look: impl FnOnce(&[Mount]) -> Result<()>) -> Result<()> {
+        let key = format!("look-{:016x} {name}", rand::random::<u64>());
+        let (ns, snapshotter) = (self.ns, self.snapshotter);
+        let mounts = self.snapshots.view(ns, snapshotter, &key, name, Labels::new(), Some(self.lease))?;
+        let looked = look(&mounts);
+        self.snapshots.remove(ns, snapshotter, &key)?;
+        looked
     }
 }

@@ -1,6 +1,7 @@
 //! Images on their way through archives and a real registry. Needs root and `docker-registry`.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,10 +189,25 @@ fn layer(files: &[(&str, &[u8])]) -> Vec<u8> {
     tar.finish().expect("finish")
 }
 
+/// With a `tmp` that the layer above only implies.
+fn base_layer(big: &[u8]) -> Vec<u8> {
+    let mut tar = archive::Writer::new(Vec::new());
+    tar.append_bytes("base", b"base").expect("append");
+    tar.append_bytes("gone", big).expect("append");
+    let tmp = archive::Entry {
+        name: b"tmp".to_vec(),
+        kind: archive::Kind::Directory,
+        mode: 0o1777,
+        ..archive::Entry::default()
+    };
+    tar.append(&tmp, std::io::empty()).expect("append");
+    tar.finish().expect("finish")
+}
+
 /// `docker save` of old: layers by folder, the second by a symlink.
 fn docker_archive() -> Vec<u8> {
     let big = vec![7; 500_000];
-    let layers = [layer(&[("base", b"base"), ("gone", &big)]), layer(&[("top", b"top"), (".wh.gone", b"")])];
+    let layers = [base_layer(&big), layer(&[("top", b"top"), (".wh.gone", b""), ("tmp/implied", b"")])];
     let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
     let config = format!(
         r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{}","{}"]}}}}"#,
@@ -244,6 +260,11 @@ async fn an_image_goes_in_out_to_a_registry_and_back_and_stays_the_same() {
     let pulled = other.db.images().get("three", &reference).expect("image").target.expect("target");
     assert_eq!(pulled.digest, image.digest);
     assert_eq!(snapshots(&other, "three", "overlayfs"), 2);
+    for daemon in [&daemon, &other] {
+        let implied = find_file(&daemon.dir.path().join("overlayfs"), "implied");
+        let tmp = std::fs::metadata(implied.parent().expect("parent")).expect("tmp");
+        assert_eq!(tmp.permissions().mode() & 0o7777, 0o1777, "an implied directory looks as below");
+    }
     // Several at once of the same, in two namespaces: each is whole.
     let third = Daemon::new();
     let pulls = ["a", "a", "b", "b"].map(|namespace| third.pull(namespace, &reference, "overlayfs"));

@@ -1,5 +1,8 @@
 //! A layer made of what one snapshot has over another.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, BufWriter, Write};
 
 use archive::DiffOptions;

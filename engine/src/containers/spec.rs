@@ -45,16 +45,30 @@ pub fn capabilities(host: &HostConfig) -> BTreeSet<String> {
     set.retain(|name| !drop.contains(name));
     set.extend(add.iter().filter(|name| *name != "ALL").cloned());
     // What this kernel doesn't know can't be given.
-    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok().and_then(|text| text.trim().parse::<usize>().ok());
+    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
+        .ok()
+        .and_then(|text| text.trim().parse::<usize>().ok());
     let known = last.map_or(oci::spec::ALL_CAPABILITIES.len(), |last| last + 1);
     set.retain(|name| oci::spec::ALL_CAPABILITIES.iter().take(known).any(|capability| capability == name));
     set
 }
 
 /// The `process` of the spec; exec starts from it too.
-pub fn process(record: &Record, user: &User, args: &[String], cwd: &str, env: Vec<String>, terminal: bool, privileged: bool) -> Value {
+pub fn process(
+    record: &Record,
+    user: &User,
+    args: &[String],
+    cwd: &str,
+    env: Vec<String>,
+    terminal: bool,
+    privileged: bool,
+) -> Value {
     let host = &record.host_config;
-    let given = if privileged { oci::spec::ALL_CAPABILITIES.iter().map(|name| (*name).to_owned()).collect() } else { capabilities(host) };
+    let given = if privileged {
+        oci::spec::ALL_CAPABILITIES.iter().map(|name| (*name).to_owned()).collect()
+    } else {
+        capabilities(host)
+    };
     let effective: Vec<&String> = if user.uid == 0 { given.iter().collect() } else { Vec::new() };
     let mut process = json!({
         "terminal": terminal,
@@ -85,7 +99,9 @@ fn unlimited(value: Option<i64>) -> u64 {
 /// The environment: defaults, links, then the container's own.
 pub fn environment(record: &Record, user: &User, extra: &[String], terminal: bool) -> Vec<String> {
     let own = record.config.env.clone().unwrap_or_default();
-    let has = |key: &str, list: &[String]| list.iter().any(|entry| entry.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')));
+    let has = |key: &str, list: &[String]| {
+        list.iter().any(|entry| entry.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')))
+    };
     let mut env = Vec::new();
     if !has("PATH", &own) {
         env.push(oci::spec::DEFAULT_PATH.to_owned());
@@ -112,7 +128,8 @@ pub fn environment(record: &Record, user: &User, extra: &[String], terminal: boo
 
 /// The cgroup of a container, as the runtime's cgroupfs driver takes it.
 pub fn cgroup_path(record: &Record) -> String {
-    let parent = record.host_config.cgroup_parent.as_deref().filter(|parent| !parent.is_empty()).unwrap_or("/engine");
+    let parent =
+        record.host_config.cgroup_parent.as_deref().filter(|parent| !parent.is_empty()).unwrap_or("/engine");
     format!("/{}/{}", parent.trim_matches('/'), record.id)
 }
 
@@ -282,15 +299,23 @@ fn mounts(record: &Record, around: &Surroundings) -> Vec<Value> {
     }
     if around.netns.is_none() {
         // sysfs shows a network namespace and so needs one of its own.
-        for mount in list.iter_mut().filter(|mount| mount["destination"] == "/sys" && host.uts_mode.is_none()) {
+        for mount in list.iter_mut().filter(|mount| mount["destination"] == "/sys" && host.uts_mode.is_none())
+        {
             mount["options"] = json!(["nosuid", "noexec", "nodev", if privileged { "rw" } else { "ro" }]);
         }
     }
     list.retain(|mount| !mount["destination"].as_str().is_some_and(&taken));
-    for (name, destination) in [("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts")] {
+    for (name, destination) in
+        [("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts")]
+    {
         if !taken(destination) {
             let access = if host.readonly_rootfs == Some(true) { "ro" } else { "rw" };
-            list.push(oci::spec::mount(destination, "bind", &around.etc.join(name).display().to_string(), &["rbind", "rprivate", access]));
+            list.push(oci::spec::mount(
+                destination,
+                "bind",
+                &around.etc.join(name).display().to_string(),
+                &["rbind", "rprivate", access],
+            ));
         }
     }
     for mount in &record.mounts {

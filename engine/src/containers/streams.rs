@@ -126,7 +126,8 @@ impl Streams {
             let mut readers = Vec::new();
             for output in [Output::Stdout, Output::Stderr] {
                 // Opened for writing too: so it has no end before the run has one.
-                let fifo = pipe::OpenOptions::new().read_write(true).open_receiver(self.output_path(output))?;
+                let fifo =
+                    pipe::OpenOptions::new().read_write(true).open_receiver(self.output_path(output))?;
                 readers.push(tokio::spawn(fan_out(self.inner.clone(), fifo, output, end.subscribe())));
             }
             inner.run = Some(Run { end, readers });
@@ -178,7 +179,12 @@ impl Streams {
     }
 }
 
-async fn fan_out(inner: Arc<Mutex<Inner>>, fifo: pipe::Receiver, output: Output, mut end: watch::Receiver<bool>) {
+async fn fan_out(
+    inner: Arc<Mutex<Inner>>,
+    fifo: pipe::Receiver,
+    output: Output,
+    mut end: watch::Receiver<bool>,
+) {
     let mut ending = false;
     loop {
         let mut buffer = BytesMut::with_capacity(64 << 10);
@@ -188,7 +194,8 @@ async fn fan_out(inner: Arc<Mutex<Inner>>, fifo: pipe::Receiver, output: Output,
                 let chunk = buffer.freeze();
                 let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
                 inner.subscribers.retain(|subscriber| {
-                    let behind = subscriber.behind.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
+                    let behind =
+                        subscriber.behind.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
                     behind < BACKLOG && subscriber.sender.send((output, chunk.clone())).is_ok()
                 });
             }
@@ -218,7 +225,11 @@ pub fn make_fifo(path: &Path) -> std::io::Result<()> {
         Err(nix::errno::Errno::EEXIST) => {
             use std::os::unix::fs::FileTypeExt as _;
             let is_fifo = std::fs::symlink_metadata(path)?.file_type().is_fifo();
-            if is_fifo { Ok(()) } else { Err(std::io::Error::other(format!("{} is no fifo", path.display()))) }
+            if is_fifo {
+                Ok(())
+            } else {
+                Err(std::io::Error::other(format!("{} is no fifo", path.display())))
+            }
         }
         result => result.map_err(Into::into),
     }
@@ -244,7 +255,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let streams = Streams::new(&dir.path().join("c"));
         let (mut a, mut b) = (streams.subscribe().expect("a"), streams.subscribe().expect("b"));
-        let mut shim = std::fs::OpenOptions::new().write(true).open(streams.output_path(Output::Stdout)).expect("open");
+        let mut shim =
+            std::fs::OpenOptions::new().write(true).open(streams.output_path(Output::Stdout)).expect("open");
         shim.write_all(b"hello").expect("write");
         drop(shim);
         streams.end().await;
