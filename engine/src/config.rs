@@ -194,8 +194,15 @@ impl Config {
     /// See [`ConfigError`].
     pub fn load(args: Args) -> Result<Self, ConfigError> {
         let file = read_file(args.config_file.as_deref())?;
-        if args.tls || args.tlsverify || args.tlscacert.is_some() || args.tlscert.is_some() || args.tlskey.is_some() {
-            return Err(ConfigError::Flag("TLS is not supported by this version: use a Unix socket, or a proxy in front of it".into()));
+        if args.tls
+            || args.tlsverify
+            || args.tlscacert.is_some()
+            || args.tlscert.is_some()
+            || args.tlskey.is_some()
+        {
+            return Err(ConfigError::Flag(
+                "TLS is not supported by this version: use a Unix socket, or a proxy in front of it".into(),
+            ));
         }
         let mut runtimes = file.runtimes;
         for text in &args.add_runtime {
@@ -218,9 +225,15 @@ impl Config {
             exec_root: args.exec_root.or(file.exec_root).unwrap_or_else(|| "/run/engine".into()),
             pidfile: args.pidfile.or(file.pidfile),
             containerd: args.containerd.or(file.containerd),
-            namespace: args.containerd_namespace.or(file.containerd_namespace).unwrap_or_else(|| "engine".into()),
+            namespace: args
+                .containerd_namespace
+                .or(file.containerd_namespace)
+                .unwrap_or_else(|| "engine".into()),
             runtimes,
-            default_runtime: args.default_runtime.or(file.default_runtime).unwrap_or_else(|| "runc-rs".into()),
+            default_runtime: args
+                .default_runtime
+                .or(file.default_runtime)
+                .unwrap_or_else(|| "runc-rs".into()),
             registry_mirrors: [file.registry_mirrors, args.registry_mirror].concat(),
             insecure_registries: [file.insecure_registries, args.insecure_registry].concat(),
             address_pools,
@@ -239,21 +252,30 @@ fn read_file(path: Option<&Path>) -> Result<File, ConfigError> {
     let text = match std::fs::read(path.unwrap_or(default)) {
         Ok(text) => text,
         // Only a file that was asked for must be there.
-        Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(File::default());
+        }
         Err(source) => return Err(ConfigError::Read { path: path.unwrap_or(default).into(), source }),
     };
-    serde_json::from_slice(&text).map_err(|source| ConfigError::Parse { path: path.unwrap_or(default).into(), source })
+    serde_json::from_slice(&text)
+        .map_err(|source| ConfigError::Parse { path: path.unwrap_or(default).into(), source })
 }
 
 fn pair(text: &str, flag: &str) -> Result<(String, String), ConfigError> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(ConfigError::Flag(format!("invalid argument {text:?} for \"--{flag}\": NAME=VALUE is wanted"))),
+        _ => Err(ConfigError::Flag(format!(
+            "invalid argument {text:?} for \"--{flag}\": NAME=VALUE is wanted"
+        ))),
     }
 }
 
 fn parse_pool(text: &str) -> Result<PoolEntry, ConfigError> {
-    let bad = || ConfigError::Flag(format!("invalid argument {text:?} for \"--default-address-pool\": base=CIDR,size=N is wanted"));
+    let bad = || {
+        ConfigError::Flag(format!(
+            "invalid argument {text:?} for \"--default-address-pool\": base=CIDR,size=N is wanted"
+        ))
+    };
     let (mut base, mut size) = (None, None);
     for part in text.split(',') {
         match part.split_once('=') {
@@ -274,9 +296,22 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("daemon.json");
         std::fs::write(&path, r#"{"data-root":"/a","exec-root":"/e","registry-mirrors":["x"],"runtimes":{"crun":{"path":"crun","runtimeArgs":["--q"]}}}"#).expect("write");
-        let args = Args::parse_from(["engined", "--config-file", path.to_str().expect("utf-8"), "--data-root", "/b", "--registry-mirror", "y", "--add-runtime", "mine=/bin/mine"]);
+        let args = Args::parse_from([
+            "engined",
+            "--config-file",
+            path.to_str().expect("utf-8"),
+            "--data-root",
+            "/b",
+            "--registry-mirror",
+            "y",
+            "--add-runtime",
+            "mine=/bin/mine",
+        ]);
         let config = Config::load(args).expect("load");
-        assert_eq!((config.data_root.as_path(), config.exec_root.as_path()), (Path::new("/b"), Path::new("/e")));
+        assert_eq!(
+            (config.data_root.as_path(), config.exec_root.as_path()),
+            (Path::new("/b"), Path::new("/e"))
+        );
         assert_eq!(config.registry_mirrors, ["x", "y"]);
         assert_eq!(config.runtimes["crun"].args, ["--q"]);
         assert_eq!(config.runtimes["mine"].path, "/bin/mine");

@@ -27,11 +27,21 @@ pub fn ensure(config: &Config) -> anyhow::Result<PathBuf> {
     if UnixStream::connect(&socket).is_ok() {
         return Ok(socket);
     }
-    let binary = find_binary("containerd-rs").context("containerd-rs is neither beside the engine nor in $PATH; name another one's socket by --containerd")?;
+    let binary = find_binary("containerd-rs").context(
+        "containerd-rs is neither beside the engine nor in $PATH; name another one's socket by --containerd",
+    )?;
     let log_path = Path::new("/var/log").join("containerd-rs.log");
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path).with_context(|| format!("open {}", log_path.display()))?;
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .with_context(|| format!("open {}", log_path.display()))?;
     let mut command = Command::new(&binary);
-    command.stdin(Stdio::null()).stdout(log.try_clone().context("share the log")?).stderr(log).current_dir("/");
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().context("share the log")?)
+        .stderr(log)
+        .current_dir("/");
     // A group of its own: signals for this daemon don't reach it, and it outlives it.
     command.process_group(0);
     let mut child = command.spawn().with_context(|| format!("start {}", binary.display()))?;
@@ -42,7 +52,12 @@ pub fn ensure(config: &Config) -> anyhow::Result<PathBuf> {
             bail!("containerd-rs ended with {status}; see {}", log_path.display());
         }
         if Instant::now() > deadline {
-            bail!("containerd-rs does not listen on {} after {} s; see {}", socket.display(), PATIENCE.as_secs(), log_path.display());
+            bail!(
+                "containerd-rs does not listen on {} after {} s; see {}",
+                socket.display(),
+                PATIENCE.as_secs(),
+                log_path.display()
+            );
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -5,36 +5,36 @@
 //! ([`record::Intent`]); `reconcile` undoes or finishes what a killed daemon left half-made.
 
 pub mod config;
-mod copy_up;
+pub mod copy_up;
 pub mod create;
-mod devices;
+pub mod devices;
 pub mod exec;
-mod finish;
+pub mod finish;
 pub mod image;
 pub mod inspect;
 pub mod list;
 pub mod logs;
-mod monitor;
+pub mod monitor;
 pub mod mounts;
-mod names;
-mod networking;
-mod prune;
-mod reconcile;
+pub mod names;
+pub mod networking;
+pub mod prune;
+pub mod reconcile;
 pub mod record;
 pub mod registry;
-mod remove;
-mod restart;
-mod rootfs;
-mod security;
-mod signals;
-mod spec;
-mod start;
+pub mod remove;
+pub mod restart;
+pub mod rootfs;
+pub mod security;
+pub mod signals;
+pub mod spec;
+pub mod start;
 pub mod state;
 pub mod stats;
-mod stop;
+pub mod stop;
 pub mod streams;
-mod top;
-mod update;
+pub mod top;
+pub mod update;
 pub mod wait;
 
 use std::collections::HashMap;
@@ -76,10 +76,29 @@ impl std::fmt::Debug for Containers {
 
 impl Containers {
     /// Puts the parts together; [`Containers::reconcile`] must follow before anything is served.
-    pub fn new(client: Client, config: Arc<Config>, events: Events, registry: Arc<Registry>, networks: Networks, volumes: Volumes, snapshotter: String) -> Self {
+    pub fn new(
+        client: Client,
+        config: Arc<Config>,
+        events: Events,
+        registry: Arc<Registry>,
+        networks: Networks,
+        volumes: Volumes,
+        snapshotter: String,
+    ) -> Self {
         let runtimes = Runtimes::new(&config);
         let cgroup_v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-        Self { registry, execs: exec::Execs::default(), client, config, events, runtimes, networks, volumes, snapshotter, cgroup_v2 }
+        Self {
+            registry,
+            execs: exec::Execs::default(),
+            client,
+            config,
+            events,
+            runtimes,
+            networks,
+            volumes,
+            snapshotter,
+            cgroup_v2,
+        }
     }
 
     /// The runtimes that can be asked for.

@@ -47,7 +47,11 @@ pub struct Daemon {
 impl Daemon {
     /// What the network handlers need.
     pub fn network_context(&self) -> NetworkContext {
-        NetworkContext { networks: self.networks.clone(), events: self.events.clone(), members: Arc::new(self.containers.clone()) }
+        NetworkContext {
+            networks: self.networks.clone(),
+            events: self.events.clone(),
+            members: Arc::new(self.containers.clone()),
+        }
     }
 }
 
@@ -60,7 +64,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let default = if config.debug { "engine=debug,info" } else { "info" };
     let filter = EnvFilter::try_from_env("ENGINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(serve(config))?;
     // Readers of logs and events may sit in threads; they end with the process.
     runtime.shutdown_background();
@@ -82,10 +87,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     for host in &daemon.config.hosts {
         listeners.push(Listener::bind(host, daemon.config.group.as_deref()).await?);
     }
-    let sockets: Vec<PathBuf> = listeners.iter().filter_map(|listener| match listener {
-        Listener::Unix(_, path) => Some(path.clone()),
-        Listener::Tcp(_) => None,
-    }).collect();
+    let sockets: Vec<PathBuf> = listeners
+        .iter()
+        .filter_map(|listener| match listener {
+            Listener::Unix(_, path) => Some(path.clone()),
+            Listener::Tcp(_) => None,
+        })
+        .collect();
     let service = router::service(&daemon);
     for listener in listeners {
         tokio::spawn(listener.serve(service.clone()));
@@ -109,13 +117,19 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
 async fn start(config: Config) -> anyhow::Result<Daemon> {
     let config = Arc::new(config);
-    let store = Store::open(&config.data_root.join("engine.redb")).map_err(|error| anyhow::anyhow!(error.full_text()))?;
+    let store = Store::open(&config.data_root.join("engine.redb"))
+        .map_err(|error| anyhow::anyhow!(error.full_text()))?;
     let socket = {
         let config = config.clone();
-        tokio::task::spawn_blocking(move || crate::containerd::ensure(&config)).await.context("look for containerd")??
+        tokio::task::spawn_blocking(move || crate::containerd::ensure(&config))
+            .await
+            .context("look for containerd")??
     };
     let containerd = Client::new(&socket, &config.namespace, PATIENCE)?;
-    containerd.ensure_namespace(&config.namespace, std::collections::BTreeMap::new()).await.with_context(|| format!("containerd at {}", socket.display()))?;
+    containerd
+        .ensure_namespace(&config.namespace, std::collections::BTreeMap::new())
+        .await
+        .with_context(|| format!("containerd at {}", socket.display()))?;
     let snapshotter = choose_snapshotter(&containerd).await;
     let events = Events::default();
     let plain = |error: crate::error::Error| anyhow::anyhow!(error.full_text());
@@ -123,12 +137,16 @@ async fn start(config: Config) -> anyhow::Result<Daemon> {
     let networks = Networks::open(network_config(&config)?).await?;
     let volumes = {
         let registry = registry.clone();
-        Volumes::open(&config.data_root, Arc::new(move |name| registry.using_volume(name)), events.clone()).map_err(plain)?
+        Volumes::open(&config.data_root, Arc::new(move |name| registry.using_volume(name)), events.clone())
+            .map_err(plain)?
     };
     let images = {
         let registry = registry.clone();
         let users: images::Users = Arc::new(move |image| {
-            let user = |container: Arc<crate::containers::Container>| Use { container: container.id.clone(), running: container.state().status.has_process() };
+            let user = |container: Arc<crate::containers::Container>| Use {
+                container: container.id.clone(),
+                running: container.state().status.has_process(),
+            };
             registry.using_image(image).into_iter().map(user).collect()
         });
         Images::new(images::Config {
@@ -139,7 +157,15 @@ async fn start(config: Config) -> anyhow::Result<Daemon> {
             users,
         })
     };
-    let containers = Containers::new(containerd.clone(), config.clone(), events.clone(), registry, networks.clone(), volumes.clone(), snapshotter);
+    let containers = Containers::new(
+        containerd.clone(),
+        config.clone(),
+        events.clone(),
+        registry,
+        networks.clone(),
+        volumes.clone(),
+        snapshotter,
+    );
     // Subscribed before comparing: no end falls between the two.
     let (ready, subscribed) = tokio::sync::oneshot::channel();
     tokio::spawn(containers.clone().monitor(ready));
@@ -187,7 +213,8 @@ fn network_config(config: &Config) -> anyhow::Result<networks::Config> {
 
 fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
     std::fs::create_dir_all(path).with_context(|| format!("make {}", path.display()))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).with_context(|| format!("set the mode of {}", path.display()))
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .with_context(|| format!("set the mode of {}", path.display()))
 }
 
 /// The pid file; removed at the end.
@@ -199,11 +226,13 @@ impl PidFile {
             if let Ok(text) = std::fs::read_to_string(path)
                 && let Ok(pid) = text.trim().parse::<u32>()
                 && pid != std::process::id()
-                && std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.file_name().is_some_and(|name| name == "engined"))
+                && std::fs::read_link(format!("/proc/{pid}/exe"))
+                    .is_ok_and(|exe| exe.file_name().is_some_and(|name| name == "engined"))
             {
                 bail!("process with PID {pid} is still running: {}", path.display());
             }
-            std::fs::write(path, std::process::id().to_string()).with_context(|| format!("write {}", path.display()))?;
+            std::fs::write(path, std::process::id().to_string())
+                .with_context(|| format!("write {}", path.display()))?;
         }
         Ok(Self(path))
     }

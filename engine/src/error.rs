@@ -122,7 +122,11 @@ impl StdError for Error {
 
 impl From<containerd_client::Error> for Error {
     fn from(error: containerd_client::Error) -> Self {
-        let kind = if error.kind() == containerd_client::Kind::Unavailable { Kind::Unavailable } else { Kind::System };
+        let kind = if error.kind() == containerd_client::Kind::Unavailable {
+            Kind::Unavailable
+        } else {
+            Kind::System
+        };
         Self { kind, message: "containerd".into(), source: Some(error.into()) }
     }
 }

@@ -51,12 +51,17 @@ impl Event {
         let attribute = |key: &str| self.attributes.get(key).map(String::as_str).unwrap_or_default();
         let object = |kind: &'static str, key: &str| {
             filters.any(key, |wanted| {
-                let own = self.kind == kind && (self.id == *wanted || (kind != "image" && self.id.starts_with(wanted.as_str())) || attribute("name") == wanted);
+                let own = self.kind == kind
+                    && (self.id == *wanted
+                        || (kind != "image" && self.id.starts_with(wanted.as_str()))
+                        || attribute("name") == wanted);
                 own || attribute(key) == wanted
             })
         };
         filters.any("type", |wanted| wanted == self.kind)
-            && filters.any("event", |wanted| self.action == *wanted || self.action.split(':').next() == Some(wanted))
+            && filters.any("event", |wanted| {
+                self.action == *wanted || self.action.split(':').next() == Some(wanted)
+            })
             && filters.any("scope", |wanted| wanted == "local")
             && object("container", "container")
             && object("image", "image")
@@ -82,9 +87,21 @@ impl Default for Events {
 
 impl Events {
     /// Publishes an event with the time of now.
-    pub fn publish(&self, kind: &'static str, action: impl Into<String>, id: &str, attributes: HashMap<String, String>) {
+    pub fn publish(
+        &self,
+        kind: &'static str,
+        action: impl Into<String>,
+        id: &str,
+        attributes: HashMap<String, String>,
+    ) {
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        let event = Arc::new(Event { kind, action: action.into(), id: id.to_owned(), attributes, time: crate::timestamp::now() });
+        let event = Arc::new(Event {
+            kind,
+            action: action.into(),
+            id: id.to_owned(),
+            attributes,
+            time: crate::timestamp::now(),
+        });
         if past.len() == KEPT {
             past.pop_front();
         }
@@ -96,7 +113,9 @@ impl Events {
     /// The kept events from `since` on, and those to come, without a gap.
     pub fn subscribe(&self, since: Option<i64>) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>) {
         let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = since.map_or_else(Vec::new, |since| past.iter().filter(|event| event.time >= since).cloned().collect());
+        let kept = since.map_or_else(Vec::new, |since| {
+            past.iter().filter(|event| event.time >= since).cloned().collect()
+        });
         (kept, self.sender.subscribe())
     }
 }
@@ -121,7 +140,13 @@ mod tests {
 
     #[test]
     fn filters_look_at_type_action_object_and_labels() {
-        let event = Event { kind: "container", action: "exec_start: ls".into(), id: "abc".into(), attributes: attributes(&[("name", "web"), ("l", "1")]), time: 0 };
+        let event = Event {
+            kind: "container",
+            action: "exec_start: ls".into(),
+            id: "abc".into(),
+            attributes: attributes(&[("name", "web"), ("l", "1")]),
+            time: 0,
+        };
         let matches = |text: &str| event.matches(&Filters::parse(Some(text)).expect("filter"));
         assert!(matches(r#"{"event":["exec_start"]}"#));
         assert!(matches(r#"{"container":["web"],"label":["l=1"]}"#));
@@ -132,7 +157,13 @@ mod tests {
 
     #[test]
     fn a_network_event_is_found_by_its_container() {
-        let event = Event { kind: "network", action: "connect".into(), id: "n".into(), attributes: attributes(&[("container", "abc")]), time: 0 };
+        let event = Event {
+            kind: "network",
+            action: "connect".into(),
+            id: "n".into(),
+            attributes: attributes(&[("container", "abc")]),
+            time: 0,
+        };
         assert!(event.matches(&Filters::parse(Some(r#"{"container":["abc"]}"#)).expect("filter")));
     }
 }

@@ -28,8 +28,15 @@ impl Filters {
         let mut filters = BTreeMap::new();
         for (key, values) in keys {
             let values = match values {
-                Value::Object(values) => values.into_iter().filter(|(_, on)| on != &Value::Bool(false)).map(|(value, _)| value).collect(),
-                Value::Array(values) => values.into_iter().map(|value| value.as_str().map(str::to_owned).ok_or_else(bad)).collect::<Result<_>>()?,
+                Value::Object(values) => values
+                    .into_iter()
+                    .filter(|(_, on)| on != &Value::Bool(false))
+                    .map(|(value, _)| value)
+                    .collect(),
+                Value::Array(values) => values
+                    .into_iter()
+                    .map(|value| value.as_str().map(str::to_owned).ok_or_else(bad))
+                    .collect::<Result<_>>()?,
                 Value::String(value) => vec![value],
                 _ => return Err(bad()),
             };
@@ -119,7 +126,8 @@ mod tests {
     #[test]
     fn all_labels_must_hold() {
         let filters = Filters::parse(Some(r#"{"label":["a=1","b"],"label!":["c"]}"#)).expect("parse");
-        let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let labels =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         assert!(filters.labels(&labels(&[("a", "1"), ("b", "")])));
         assert!(!filters.labels(&labels(&[("a", "1")])));
         assert!(!filters.labels(&labels(&[("a", "1"), ("b", ""), ("c", "")])));

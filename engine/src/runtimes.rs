@@ -8,7 +8,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use containerd_client::Kind;
 use proto::containerd::runc::v1::Options;
 
 use crate::config::{Config, RuntimeEntry};
@@ -45,7 +44,11 @@ pub struct Runtimes {
 impl Runtimes {
     /// The known runtimes and those of the settings.
     pub fn new(config: &Config) -> Self {
-        Self { added: config.runtimes.clone(), default: config.default_runtime.clone(), exec_root: config.exec_root.clone() }
+        Self {
+            added: config.runtimes.clone(),
+            default: config.default_runtime.clone(),
+            exec_root: config.exec_root.clone(),
+        }
     }
 
     /// The name of the default one.
@@ -55,7 +58,9 @@ impl Runtimes {
 
     /// The names and paths that info shows.
     pub fn list(&self) -> Vec<(String, String)> {
-        let known = ["runc-rs", "runc", "crun"].into_iter().filter_map(|name| Some((name.to_owned(), find_binary(name)?.display().to_string())));
+        let known = ["runc-rs", "runc", "crun"]
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), find_binary(name)?.display().to_string())));
         let mut all: std::collections::BTreeMap<String, String> = known.collect();
         all.extend(self.added.iter().map(|(name, entry)| (name.clone(), entry.path.clone())));
         all.into_iter().collect()
@@ -78,13 +83,16 @@ impl Runtimes {
                 return Ok(with(&entry.shim, entry.path.clone()));
             }
             let binary = find_binary(&entry.path).ok_or_else(unknown)?;
-            let binary = if entry.args.is_empty() { binary } else { self.wrapper(name, &binary, &entry.args)? };
+            let binary =
+                if entry.args.is_empty() { binary } else { self.wrapper(name, &binary, &entry.args)? };
             return Ok(with(OUR_SHIM, binary.display().to_string()));
         }
         match name {
             "runc-rs" | "runc" | "crun" => {
                 let binary = find_binary(name).ok_or_else(|| {
-                    Error::invalid(format!("runtime {name}: executable file not found in $PATH nor beside the engine"))
+                    Error::invalid(format!(
+                        "runtime {name}: executable file not found in $PATH nor beside the engine"
+                    ))
                 })?;
                 Ok(with(OUR_SHIM, binary.display().to_string()))
             }
@@ -92,7 +100,10 @@ impl Runtimes {
                 let root = self.exec_root.join("runtime").join("shim").display().to_string();
                 let binary = if name == OUR_SHIM { find_binary("runc-rs") } else { find_binary("runc") };
                 let binary_name = binary.map(|path| path.display().to_string()).unwrap_or_default();
-                Ok(Runtime { shim: name.to_owned(), options: Options { binary_name, root, ..Options::default() } })
+                Ok(Runtime {
+                    shim: name.to_owned(),
+                    options: Options { binary_name, root, ..Options::default() },
+                })
             }
             _ => Err(unknown()),
         }
@@ -101,7 +112,8 @@ impl Runtimes {
     /// Options has no field for arguments: a script carries them.
     fn wrapper(&self, name: &str, binary: &Path, args: &[String]) -> Result<PathBuf> {
         let path = self.exec_root.join("runtimes").join(name);
-        let words: Vec<String> = std::iter::once(&binary.display().to_string()).chain(args).map(|word| quote(word)).collect();
+        let words: Vec<String> =
+            std::iter::once(&binary.display().to_string()).chain(args).map(|word| quote(word)).collect();
         let script = format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" "));
         let failed = |source| Error::caused(format!("write the wrapper of runtime {name}"), source);
         if std::fs::read_to_string(&path).is_ok_and(|found| found == script) {
@@ -121,13 +133,18 @@ impl Runtimes {
 /// # Errors
 /// It is neither beside the daemon nor on the PATH.
 pub fn logger_binary() -> Result<PathBuf> {
-    find_binary(OUR_SHIM_BINARY)
-        .ok_or_else(|| Error::system(format!("{OUR_SHIM_BINARY} (which writes the logs) is neither beside the engine nor in $PATH")))
+    find_binary(OUR_SHIM_BINARY).ok_or_else(|| {
+        Error::system(format!(
+            "{OUR_SHIM_BINARY} (which writes the logs) is neither beside the engine nor in $PATH"
+        ))
+    })
 }
 
 /// A binary by path, or by name beside our own and then on the PATH.
 pub fn find_binary(name: &str) -> Option<PathBuf> {
-    let is_executable = |path: &PathBuf| path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
+    let is_executable = |path: &PathBuf| {
+        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(is_executable);
     }
@@ -154,18 +171,20 @@ pub fn start_failure(text: &str) -> (i64, crate::error::Kind) {
     (128, crate::error::Kind::System)
 }
 
-/// The daemon below is away or busy, so trying again may help.
-pub fn may_retry(error: &containerd_client::Error) -> bool {
-    error.kind() == Kind::Unavailable || error.is_transport()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn runtimes(exec_root: &Path) -> Runtimes {
-        let entry = RuntimeEntry { path: "/bin/sh".into(), args: vec!["--flag=it's".into()], ..RuntimeEntry::default() };
-        let added = [("plain".to_owned(), RuntimeEntry { path: "/bin/sh".into(), ..RuntimeEntry::default() }), ("wrapped".to_owned(), entry)];
+        let entry = RuntimeEntry {
+            path: "/bin/sh".into(),
+            args: vec!["--flag=it's".into()],
+            ..RuntimeEntry::default()
+        };
+        let added = [
+            ("plain".to_owned(), RuntimeEntry { path: "/bin/sh".into(), ..RuntimeEntry::default() }),
+            ("wrapped".to_owned(), entry),
+        ];
         Runtimes { added: added.into(), default: "plain".into(), exec_root: exec_root.into() }
     }
 
@@ -192,7 +211,10 @@ mod tests {
     fn failures_get_dockers_codes() {
         let text = r#"runc create failed: unable to start container process: exec: "nosuch": executable file not found in $PATH"#;
         assert_eq!(start_failure(text).0, 127);
-        assert_eq!(start_failure("unable to start container process: exec: \"/x\": permission denied").0, 126);
+        assert_eq!(
+            start_failure("unable to start container process: exec: \"/x\": permission denied").0,
+            126
+        );
         assert_eq!(start_failure("something else").0, 128);
     }
 }

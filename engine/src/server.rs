@@ -26,14 +26,20 @@ impl Listener {
     /// # Errors
     /// The address is bad or in use.
     pub async fn bind(address: &str, group: Option<&str>) -> anyhow::Result<Self> {
-        if let Some(path) = address.strip_prefix("unix://").or_else(|| Some(address).filter(|address| address.starts_with('/'))) {
+        if let Some(path) = address
+            .strip_prefix("unix://")
+            .or_else(|| Some(address).filter(|address| address.starts_with('/')))
+        {
             let path = PathBuf::from(path);
-            let listener = bind_unix(&path, group).with_context(|| format!("listen on {}", path.display()))?;
+            let listener =
+                bind_unix(&path, group).with_context(|| format!("listen on {}", path.display()))?;
             return Ok(Self::Unix(listener, path));
         }
         if let Some(host) = address.strip_prefix("tcp://") {
             tracing::warn!(host, "whoever reaches this port is root on this machine: there is no TLS");
-            return Ok(Self::Tcp(TcpListener::bind(host).await.with_context(|| format!("listen on {host}"))?));
+            return Ok(Self::Tcp(
+                TcpListener::bind(host).await.with_context(|| format!("listen on {host}"))?,
+            ));
         }
         bail!("invalid bind address ({address}): unix://PATH or tcp://HOST:PORT is wanted")
     }
@@ -41,12 +47,19 @@ impl Listener {
     /// Serves connections for ever.
     pub async fn serve<S>(self, service: S)
     where
-        S: tower::Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static,
+        S: tower::Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send>
+            + Clone
+            + Send
+            + 'static,
     {
         loop {
             let accepted = match &self {
-                Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| serve(stream, service.clone())),
-                Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| serve(stream, service.clone())),
+                Self::Unix(listener, _) => {
+                    listener.accept().await.map(|(stream, _)| serve(stream, service.clone()))
+                }
+                Self::Tcp(listener) => {
+                    listener.accept().await.map(|(stream, _)| serve(stream, service.clone()))
+                }
             };
             if let Err(error) = accepted {
                 tracing::warn!(%error, "a connection can't be accepted");
@@ -65,7 +78,9 @@ fn bind_unix(path: &Path, group: Option<&str>) -> anyhow::Result<UnixListener> {
         bail!("another daemon listens there");
     }
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context("remove a stale socket"),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).context("remove a stale socket");
+        }
         _ => {}
     }
     let listener = UnixListener::bind(path).context("bind")?;
@@ -73,7 +88,11 @@ fn bind_unix(path: &Path, group: Option<&str>) -> anyhow::Result<UnixListener> {
     if let Some(name) = group {
         let gid = match name.parse::<u32>() {
             Ok(gid) => gid,
-            Err(_) => nix::unistd::Group::from_name(name).context("look up its group")?.with_context(|| format!("group {name} not found"))?.gid.as_raw(),
+            Err(_) => nix::unistd::Group::from_name(name)
+                .context("look up its group")?
+                .with_context(|| format!("group {name} not found"))?
+                .gid
+                .as_raw(),
         };
         std::os::unix::fs::chown(path, None, Some(gid)).context("set its group")?;
     }
@@ -83,13 +102,20 @@ fn bind_unix(path: &Path, group: Option<&str>) -> anyhow::Result<UnixListener> {
 fn serve<I, S>(stream: I, service: S)
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: tower::Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static,
+    S: tower::Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
 {
-    let service = tower::ServiceExt::<Request>::map_request(service, |request: hyper::Request<hyper::body::Incoming>| request.map(axum::body::Body::new));
+    let service = tower::ServiceExt::<Request>::map_request(
+        service,
+        |request: hyper::Request<hyper::body::Incoming>| request.map(axum::body::Body::new),
+    );
     tokio::spawn(async move {
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).title_case_headers(true);
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
+        let connection =
+            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection broke");
         }

@@ -10,7 +10,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition, TableError};
+use redb::{
+    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition,
+    TableError,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -35,9 +38,11 @@ impl Store {
         let db = match Database::create(path) {
             Ok(db) => db,
             Err(error) if is_damage(&error) => {
-                let aside = path.with_extension(format!("redb.damaged-{}", crate::timestamp::now() / 1_000_000_000));
+                let aside =
+                    path.with_extension(format!("redb.damaged-{}", crate::timestamp::now() / 1_000_000_000));
                 tracing::error!(path = %path.display(), aside = %aside.display(), %error, "the database is damaged: it is set aside, and all records are lost");
-                std::fs::rename(path, &aside).map_err(|source| Error::caused(format!("set {} aside", path.display()), source))?;
+                std::fs::rename(path, &aside)
+                    .map_err(|source| Error::caused(format!("set {} aside", path.display()), source))?;
                 Database::create(path).map_err(|error| failed(error.into()))?
             }
             Err(error) => return Err(failed(error.into())),
@@ -63,8 +68,10 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn put<T: Serialize>(&self, table: &str, key: &str, value: &T) -> Result<()> {
-        let bytes = serde_json::to_vec(value).map_err(|source| Error::caused(format!("encode {table} {key}"), source))?;
-        self.write(TableDefinition::new(table), key, Some(&bytes)).map_err(|source| Error::caused(format!("store {table} {key}"), source))
+        let bytes = serde_json::to_vec(value)
+            .map_err(|source| Error::caused(format!("encode {table} {key}"), source))?;
+        self.write(TableDefinition::new(table), key, Some(&bytes))
+            .map_err(|source| Error::caused(format!("store {table} {key}"), source))
     }
 
     /// Deletes a record; one that isn't there is as good. Blocks on the disk.
@@ -72,7 +79,8 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn delete(&self, table: &str, key: &str) -> Result<()> {
-        self.write(TableDefinition::new(table), key, None).map_err(|source| Error::caused(format!("delete {table} {key}"), source))
+        self.write(TableDefinition::new(table), key, None)
+            .map_err(|source| Error::caused(format!("delete {table} {key}"), source))
     }
 
     /// One record.
@@ -80,7 +88,9 @@ impl Store {
     /// # Errors
     /// The disk fails, or the record isn't of this type.
     pub fn get<T: DeserializeOwned>(&self, table: &str, key: &str) -> Result<Option<T>> {
-        let bytes = self.raw(TableDefinition::new(table), key).map_err(|source| Error::caused(format!("read {table} {key}"), source))?;
+        let bytes = self
+            .raw(TableDefinition::new(table), key)
+            .map_err(|source| Error::caused(format!("read {table} {key}"), source))?;
         bytes.map(|bytes| decode(table, key, &bytes)).transpose()
     }
 
@@ -96,20 +106,34 @@ impl Store {
                 Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
                 Err(error) => return Err(error.into()),
             };
-            rows.iter()?.map(|row| row.map(|(key, value)| (key.value().to_owned(), value.value().to_vec())).map_err(Into::into)).collect()
+            rows.iter()?
+                .map(|row| {
+                    row.map(|(key, value)| (key.value().to_owned(), value.value().to_vec()))
+                        .map_err(Into::into)
+                })
+                .collect()
         };
         let rows = read().map_err(|source| Error::caused(format!("read {table}"), source))?;
         let mut records = Vec::with_capacity(rows.len());
         for (key, bytes) in rows {
             match decode(table, &key, &bytes) {
                 Ok(record) => records.push((key, record)),
-                Err(error) => tracing::error!(table, key, error = error.full_text(), "a record can't be read and is left out"),
+                Err(error) => tracing::error!(
+                    table,
+                    key,
+                    error = error.full_text(),
+                    "a record can't be read and is left out"
+                ),
             }
         }
         Ok(records)
     }
 
-    fn raw(&self, table: TableDefinition<'_, &str, &[u8]>, key: &str) -> Result<Option<Vec<u8>>, redb::Error> {
+    fn raw(
+        &self,
+        table: TableDefinition<'_, &str, &[u8]>,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, redb::Error> {
         let transaction = self.db.begin_read()?;
         match transaction.open_table(table) {
             Ok(rows) => Ok(rows.get(key)?.map(|value| value.value().to_vec())),
@@ -118,7 +142,12 @@ impl Store {
         }
     }
 
-    fn write(&self, table: TableDefinition<'_, &str, &[u8]>, key: &str, value: Option<&[u8]>) -> Result<(), redb::Error> {
+    fn write(
+        &self,
+        table: TableDefinition<'_, &str, &[u8]>,
+        key: &str,
+        value: Option<&[u8]>,
+    ) -> Result<(), redb::Error> {
         let transaction = self.db.begin_write()?;
         {
             let mut rows = transaction.open_table(table)?;

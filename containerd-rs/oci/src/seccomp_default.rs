@@ -118,14 +118,21 @@ mod tests {
     fn allows(profile: &Value, call: &str) -> bool {
         let rules = profile["syscalls"].as_array().expect("rules");
         rules.iter().any(|rule| {
-            rule["action"] == "SCMP_ACT_ALLOW" && rule.get("args").is_none() && rule["names"].as_array().expect("names").contains(&call.into())
+            rule["action"] == "SCMP_ACT_ALLOW"
+                && rule.get("args").is_none()
+                && rule["names"].as_array().expect("names").contains(&call.into())
         })
     }
 
     #[test]
     fn mount_needs_the_capability_and_read_does_not() {
         let plain = profile(&BTreeSet::new());
-        assert!(allows(&plain, "read") && !allows(&plain, "mount") && !allows(&plain, "unshare") && !allows(&plain, "clone"));
+        assert!(
+            allows(&plain, "read")
+                && !allows(&plain, "mount")
+                && !allows(&plain, "unshare")
+                && !allows(&plain, "clone")
+        );
         let admin = profile(&BTreeSet::from(["CAP_SYS_ADMIN".to_owned()]));
         assert!(allows(&admin, "mount") && allows(&admin, "clone"));
     }
@@ -133,7 +140,9 @@ mod tests {
     #[test]
     fn dangerous_calls_are_never_allowed() {
         let all = profile(&crate::spec::ALL_CAPABILITIES.iter().map(|c| (*c).to_owned()).collect());
-        for call in ["kexec_load", "keyctl", "add_key", "request_key", "userfaultfd", "io_uring_setup", "swapon"] {
+        for call in
+            ["kexec_load", "keyctl", "add_key", "request_key", "userfaultfd", "io_uring_setup", "swapon"]
+        {
             assert!(!allows(&all, call), "{call}");
         }
     }

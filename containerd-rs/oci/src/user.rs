@@ -89,7 +89,8 @@ pub fn resolve(user: &str, group_add: &[String], passwd: &str, group: &str) -> R
         Some(name) => gid = by_name(name)?,
         None => {
             if let Some(entry) = &entry {
-                let is_member = |group: &Group<'_>| group.members.split(',').any(|member| member.trim() == entry.name);
+                let is_member =
+                    |group: &Group<'_>| group.members.split(',').any(|member| member.trim() == entry.name);
                 extra.extend(groups(group).filter(is_member).map(|group| group.gid));
             }
         }

@@ -46,10 +46,23 @@ pub(crate) async fn attach(
         None => DEFAULT_KEYS.to_vec(),
         Some(keys) => match hijack::parse_keys(keys) {
             Some(keys) => keys,
-            None => return Ok(raw_error(StatusCode::BAD_REQUEST, &format!("Invalid detach keys ({keys}) provided"))),
+            None => {
+                return Ok(raw_error(
+                    StatusCode::BAD_REQUEST,
+                    &format!("Invalid detach keys ({keys}) provided"),
+                ));
+            }
         },
     };
-    let refuse = |what: &str| raw_error(StatusCode::CONFLICT, &format!("container {name} is {what}, {} the container before attach", if what == "paused" { "unpause" } else { "wait until" }));
+    let refuse = |what: &str| {
+        raw_error(
+            StatusCode::CONFLICT,
+            &format!(
+                "container {name} is {what}, {} the container before attach",
+                if what == "paused" { "unpause" } else { "wait until" }
+            ),
+        )
+    };
     match container.state().status {
         Status::Paused => return Ok(refuse("paused")),
         Status::Removing | Status::Dead => return Ok(refuse(container.state().status.as_str())),
@@ -66,18 +79,27 @@ pub(crate) async fn attach(
     };
     // Subscribed before the head goes out: who starts the container after it misses nothing.
     let live = if wanted.stream && (wanted.stdout || wanted.stderr) {
-        Some(container.streams.subscribe().map_err(|source| crate::error::Error::caused(format!("attach to {name}"), source))?)
+        Some(
+            container
+                .streams
+                .subscribe()
+                .map_err(|source| crate::error::Error::caused(format!("attach to {name}"), source))?,
+        )
     } else {
         None
     };
     containers.attached(&container);
-    Ok(hijack::take_over(request, version, tty, move |client| serve(containers, container, wanted, live, tty, client)))
+    Ok(hijack::take_over(request, version, tty, move |client| {
+        serve(containers, container, wanted, live, tty, client)
+    }))
 }
 
 fn raw_error(status: StatusCode, message: &str) -> Response {
     let mut response = Response::new(axum::body::Body::from(format!("{message}\r\n")));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/vnd.docker.raw-stream"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/vnd.docker.raw-stream"));
     response
 }
 
@@ -114,11 +136,13 @@ async fn serve(
     };
     let write = async {
         let (stdout, stderr) = (wanted.stdout, wanted.stderr);
-        let takes = move |kind: Output| (kind == Output::Stdout && stdout) || (kind == Output::Stderr && stderr);
+        let takes =
+            move |kind: Output| (kind == Output::Stdout && stdout) || (kind == Output::Stderr && stderr);
         // Without a terminal the log is exact by lines: log and live output are one reading, without a seam.
         if wanted.logs {
             let follow = wanted.stream && !tty && running;
-            let request = LogRequest { stdout: wanted.stdout, stderr: wanted.stderr, follow, ..LogRequest::default() };
+            let request =
+                LogRequest { stdout: wanted.stdout, stderr: wanted.stderr, follow, ..LogRequest::default() };
             if let Ok(log) = containers.logs(&container, request).await {
                 hijack::write_output(&mut *output, ReceiverStream::new(log), !tty).await?;
             }
@@ -161,7 +185,12 @@ async fn serve(
     let _ = output.shutdown().await;
 }
 
-async fn feed_input(containers: &Containers, container: &Arc<Container>, mut receiver: mpsc::Receiver<Bytes>, once: bool) {
+async fn feed_input(
+    containers: &Containers,
+    container: &Arc<Container>,
+    mut receiver: mpsc::Receiver<Bytes>,
+    once: bool,
+) {
     while let Some(bytes) = receiver.recv().await {
         if let Err(error) = container.streams.write(&bytes).await {
             tracing::debug!(container = container.id, %error, "input can't be passed on");

@@ -12,22 +12,156 @@ const LIMIT: usize = 8 << 20;
 
 /// Field names of the API's requests, as they are written.
 const FIELDS: &[&str] = &[
-    "Hostname", "Domainname", "User", "AttachStdin", "AttachStdout", "AttachStderr", "ExposedPorts", "Tty", "OpenStdin", "StdinOnce", "Env", "Cmd",
-    "Healthcheck", "ArgsEscaped", "Image", "Volumes", "WorkingDir", "Entrypoint", "NetworkDisabled", "MacAddress", "OnBuild", "Labels", "StopSignal",
-    "StopTimeout", "Shell", "HostConfig", "NetworkingConfig", "EndpointsConfig", "CpuShares", "Memory", "CgroupParent", "BlkioWeight",
-    "BlkioWeightDevice", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteIOps", "CpuPeriod", "CpuQuota",
-    "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpusetCpus", "CpusetMems", "Devices", "DeviceCgroupRules", "DeviceRequests", "KernelMemoryTCP",
-    "MemoryReservation", "MemorySwap", "MemorySwappiness", "NanoCpus", "OomKillDisable", "Init", "PidsLimit", "Ulimits", "Binds", "ContainerIDFile",
-    "LogConfig", "NetworkMode", "PortBindings", "RestartPolicy", "AutoRemove", "VolumeDriver", "VolumesFrom", "Mounts", "ConsoleSize", "Annotations",
-    "CapAdd", "CapDrop", "CgroupnsMode", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "IpcMode", "Cgroup", "Links", "OomScoreAdj",
-    "PidMode", "Privileged", "PublishAllPorts", "ReadonlyRootfs", "SecurityOpt", "StorageOpt", "Tmpfs", "UTSMode", "UsernsMode", "ShmSize", "Sysctls",
-    "Runtime", "Isolation", "MaskedPaths", "ReadonlyPaths", "Name", "MaximumRetryCount", "Type", "Config", "Target", "Source", "ReadOnly", "Consistency",
-    "BindOptions", "VolumeOptions", "TmpfsOptions", "Propagation", "NonRecursive", "CreateMountpoint", "NoCopy", "DriverConfig", "Options", "SizeBytes",
-    "Mode", "PathOnHost", "PathInContainer", "CgroupPermissions", "Soft", "Hard", "Detach", "DetachKeys", "HostIp", "HostPort", "Test", "Interval",
-    "Timeout", "StartPeriod", "StartInterval", "Retries", "IPAMConfig", "IPv4Address", "IPv6Address", "Aliases", "DriverOpts", "GwPriority",
+    "Hostname",
+    "Domainname",
+    "User",
+    "AttachStdin",
+    "AttachStdout",
+    "AttachStderr",
+    "ExposedPorts",
+    "Tty",
+    "OpenStdin",
+    "StdinOnce",
+    "Env",
+    "Cmd",
+    "Healthcheck",
+    "ArgsEscaped",
+    "Image",
+    "Volumes",
+    "WorkingDir",
+    "Entrypoint",
+    "NetworkDisabled",
+    "MacAddress",
+    "OnBuild",
+    "Labels",
+    "StopSignal",
+    "StopTimeout",
+    "Shell",
+    "HostConfig",
+    "NetworkingConfig",
+    "EndpointsConfig",
+    "CpuShares",
+    "Memory",
+    "CgroupParent",
+    "BlkioWeight",
+    "BlkioWeightDevice",
+    "BlkioDeviceReadBps",
+    "BlkioDeviceWriteBps",
+    "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteIOps",
+    "CpuPeriod",
+    "CpuQuota",
+    "CpuRealtimePeriod",
+    "CpuRealtimeRuntime",
+    "CpusetCpus",
+    "CpusetMems",
+    "Devices",
+    "DeviceCgroupRules",
+    "DeviceRequests",
+    "KernelMemoryTCP",
+    "MemoryReservation",
+    "MemorySwap",
+    "MemorySwappiness",
+    "NanoCpus",
+    "OomKillDisable",
+    "Init",
+    "PidsLimit",
+    "Ulimits",
+    "Binds",
+    "ContainerIDFile",
+    "LogConfig",
+    "NetworkMode",
+    "PortBindings",
+    "RestartPolicy",
+    "AutoRemove",
+    "VolumeDriver",
+    "VolumesFrom",
+    "Mounts",
+    "ConsoleSize",
+    "Annotations",
+    "CapAdd",
+    "CapDrop",
+    "CgroupnsMode",
+    "Dns",
+    "DnsOptions",
+    "DnsSearch",
+    "ExtraHosts",
+    "GroupAdd",
+    "IpcMode",
+    "Cgroup",
+    "Links",
+    "OomScoreAdj",
+    "PidMode",
+    "Privileged",
+    "PublishAllPorts",
+    "ReadonlyRootfs",
+    "SecurityOpt",
+    "StorageOpt",
+    "Tmpfs",
+    "UTSMode",
+    "UsernsMode",
+    "ShmSize",
+    "Sysctls",
+    "Runtime",
+    "Isolation",
+    "MaskedPaths",
+    "ReadonlyPaths",
+    "Name",
+    "MaximumRetryCount",
+    "Type",
+    "Config",
+    "Target",
+    "Source",
+    "ReadOnly",
+    "Consistency",
+    "BindOptions",
+    "VolumeOptions",
+    "TmpfsOptions",
+    "Propagation",
+    "NonRecursive",
+    "CreateMountpoint",
+    "NoCopy",
+    "DriverConfig",
+    "Options",
+    "SizeBytes",
+    "Mode",
+    "PathOnHost",
+    "PathInContainer",
+    "CgroupPermissions",
+    "Soft",
+    "Hard",
+    "Detach",
+    "DetachKeys",
+    "HostIp",
+    "HostPort",
+    "Test",
+    "Interval",
+    "Timeout",
+    "StartPeriod",
+    "StartInterval",
+    "Retries",
+    "IPAMConfig",
+    "IPv4Address",
+    "IPv6Address",
+    "Aliases",
+    "DriverOpts",
+    "GwPriority",
 ];
 /// Fields whose keys are the user's own.
-const MAPS: &[&str] = &["ExposedPorts", "Volumes", "Labels", "PortBindings", "Tmpfs", "Sysctls", "StorageOpt", "Annotations", "DriverOpts", "EndpointsConfig", "Config", "Options"];
+const MAPS: &[&str] = &[
+    "ExposedPorts",
+    "Volumes",
+    "Labels",
+    "PortBindings",
+    "Tmpfs",
+    "Sysctls",
+    "StorageOpt",
+    "Annotations",
+    "DriverOpts",
+    "EndpointsConfig",
+    "Config",
+    "Options",
+];
 
 /// Reads the whole body as JSON; an absent one is `{}` where `optional`.
 ///
@@ -46,7 +180,9 @@ pub(crate) async fn read(request: Request, optional: bool) -> Result<Value> {
     let mut documents = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
     let value = match documents.next() {
         Some(Ok(value)) => value,
-        Some(Err(error)) if error.is_eof() => return Err(Error::invalid("invalid JSON: got EOF while reading request body")),
+        Some(Err(error)) if error.is_eof() => {
+            return Err(Error::invalid("invalid JSON: got EOF while reading request body"));
+        }
         Some(Err(error)) => return Err(Error::invalid(format!("invalid JSON: {error}"))),
         None => return Err(Error::invalid("invalid JSON: got EOF while reading request body")),
     };
@@ -61,7 +197,9 @@ pub(crate) async fn read(request: Request, optional: bool) -> Result<Value> {
 /// # Errors
 /// It is too large or the client went away.
 pub(crate) async fn collect(body: Body) -> Result<axum::body::Bytes> {
-    axum::body::to_bytes(body, LIMIT).await.map_err(|error| Error::invalid(format!("reading the request body: {error}")))
+    axum::body::to_bytes(body, LIMIT)
+        .await
+        .map_err(|error| Error::invalid(format!("reading the request body: {error}")))
 }
 
 fn check_type(headers: &HeaderMap) -> Result<()> {
@@ -82,7 +220,9 @@ fn spelled(value: Value) -> Value {
                 let known = FIELDS.iter().find(|field| field.eq_ignore_ascii_case(&key));
                 let key = known.map_or(key, |field| (*field).to_owned());
                 let value = match value {
-                    Value::Object(map) if MAPS.contains(&key.as_str()) => Value::Object(map.into_iter().map(|(own, value)| (own, spelled(value))).collect()),
+                    Value::Object(map) if MAPS.contains(&key.as_str()) => {
+                        Value::Object(map.into_iter().map(|(own, value)| (own, spelled(value))).collect())
+                    }
                     other => spelled(other),
                 };
                 (key, value)
@@ -101,14 +241,25 @@ mod tests {
     use super::*;
 
     async fn post(kind: &str, text: &str) -> Result<Value> {
-        let request = HttpRequest::builder().header(header::CONTENT_TYPE, kind).body(Body::from(text.to_owned())).expect("a request");
+        let request = HttpRequest::builder()
+            .header(header::CONTENT_TYPE, kind)
+            .body(Body::from(text.to_owned()))
+            .expect("a request");
         read(request, false).await
     }
 
     #[tokio::test]
     async fn names_match_in_any_case_but_the_users_own_keys_stay() {
-        let value = post("application/json; charset=utf-8", r#"{"image":"x","HOSTCONFIG":{"shmsize":1},"labels":{"image":"l"}}"#).await.expect("good");
-        assert_eq!(value, json!({ "Image": "x", "HostConfig": { "ShmSize": 1 }, "Labels": { "image": "l" } }));
+        let value = post(
+            "application/json; charset=utf-8",
+            r#"{"image":"x","HOSTCONFIG":{"shmsize":1},"labels":{"image":"l"}}"#,
+        )
+        .await
+        .expect("good");
+        assert_eq!(
+            value,
+            json!({ "Image": "x", "HostConfig": { "ShmSize": 1 }, "Labels": { "image": "l" } })
+        );
     }
 
     #[tokio::test]
@@ -121,6 +272,12 @@ mod tests {
         ] {
             assert_eq!(post(kind, text).await.expect_err(words).to_string(), words);
         }
-        assert!(post("application/json", "nonsense").await.expect_err("broken").to_string().starts_with("invalid JSON: "));
+        assert!(
+            post("application/json", "nonsense")
+                .await
+                .expect_err("broken")
+                .to_string()
+                .starts_with("invalid JSON: ")
+        );
     }
 }

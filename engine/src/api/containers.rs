@@ -58,7 +58,11 @@ async fn finish<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send 
     tokio::spawn(work).await.map_err(|source| Error::caused("work on a container", source))?
 }
 
-async fn create(State(containers): State<Containers>, Query(query): Parameters, request: Request) -> Result<Response> {
+async fn create(
+    State(containers): State<Containers>,
+    Query(query): Parameters,
+    request: Request,
+) -> Result<Response> {
     let request = CreateRequest::parse(body::read(request, false).await?)?;
     let name = text(&query, "name").map(str::to_owned);
     let created = finish(async move { containers.create(request, name.as_deref()).await }).await?;
@@ -66,8 +70,14 @@ async fn create(State(containers): State<Containers>, Query(query): Parameters, 
 }
 
 async fn list(State(containers): State<Containers>, Query(query): Parameters) -> Result<Response> {
-    let limit = number(&query, "limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
-    let request = ListRequest { all: flag(&query, "all"), limit, size: flag(&query, "size"), filters: Filters::parse(text(&query, "filters"))? };
+    let limit =
+        number(&query, "limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
+    let request = ListRequest {
+        all: flag(&query, "all"),
+        limit,
+        size: flag(&query, "size"),
+        filters: Filters::parse(text(&query, "filters"))?,
+    };
     Ok(json_body(StatusCode::OK, &containers.list(&request).await?))
 }
 
@@ -78,7 +88,11 @@ async fn prune(State(containers): State<Containers>, Query(query): Parameters) -
     Ok(json_body(StatusCode::OK, &json!({ "ContainersDeleted": removed, "SpaceReclaimed": freed })))
 }
 
-async fn remove(State(containers): State<Containers>, Path(name): Path<String>, Query(query): Parameters) -> Result<StatusCode> {
+async fn remove(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    Query(query): Parameters,
+) -> Result<StatusCode> {
     if flag(&query, "link") {
         return Err(Error::invalid("Conflict, cannot remove the default link name of the container"));
     }
@@ -88,37 +102,60 @@ async fn remove(State(containers): State<Containers>, Path(name): Path<String>, 
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn inspect(State(containers): State<Containers>, Path(name): Path<String>, Query(query): Parameters, Extension(version): Extension<Version>) -> Result<Response> {
+async fn inspect(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    Query(query): Parameters,
+    Extension(version): Extension<Version>,
+) -> Result<Response> {
     let container = containers.registry.find(&name)?;
     Ok(json_body(StatusCode::OK, &containers.inspect(&container, version.0, flag(&query, "size")).await))
 }
 
-async fn start(State(containers): State<Containers>, Path(name): Path<String>, request: Request) -> Result<StatusCode> {
+async fn start(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<StatusCode> {
     let container = containers.registry.find(&name)?;
     let content = body::collect(request.into_body()).await?;
     // Some clients send an empty object all the same.
     if content.len() > 4 {
-        return Err(Error::invalid("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"));
+        return Err(Error::invalid(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        ));
     }
     finish(async move { containers.start(&container).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn stop(State(containers): State<Containers>, Path(name): Path<String>, Query(query): Parameters) -> Result<StatusCode> {
+async fn stop(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    Query(query): Parameters,
+) -> Result<StatusCode> {
     let container = containers.registry.find(&name)?;
     let (timeout, signal) = (number(&query, "t")?, text(&query, "signal").map(str::to_owned));
     finish(async move { containers.stop(&container, timeout, signal.as_deref()).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn restart(State(containers): State<Containers>, Path(name): Path<String>, Query(query): Parameters) -> Result<StatusCode> {
+async fn restart(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    Query(query): Parameters,
+) -> Result<StatusCode> {
     let container = containers.registry.find(&name)?;
     let (timeout, signal) = (number(&query, "t")?, text(&query, "signal").map(str::to_owned));
     finish(async move { containers.restart(&container, timeout, signal.as_deref()).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn kill(State(containers): State<Containers>, Path(name): Path<String>, Query(query): Parameters) -> Result<StatusCode> {
+async fn kill(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    Query(query): Parameters,
+) -> Result<StatusCode> {
     let container = containers.registry.find(&name)?;
     let signal = text(&query, "signal").map(str::to_owned);
     finish(async move { containers.kill(&container, &name, signal.as_deref()).await }).await?;
@@ -137,21 +174,33 @@ async fn unpause(State(containers): State<Containers>, Path(name): Path<String>)
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn rename(State(containers): State<Containers>, Path(name): Path<String>, Query(query): Parameters) -> Result<StatusCode> {
+async fn rename(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    Query(query): Parameters,
+) -> Result<StatusCode> {
     let container = containers.registry.find(&name)?;
     let new = text(&query, "name").unwrap_or_default().to_owned();
     finish(async move { containers.rename(&container, &new).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn update(State(containers): State<Containers>, Path(name): Path<String>, request: Request) -> Result<Response> {
+async fn update(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response> {
     let container = containers.registry.find(&name)?;
     let body = body::read(request, false).await?;
     finish(async move { containers.update_limits(&container, body).await }).await?;
     Ok(json_body(StatusCode::OK, &json!({ "Warnings": null })))
 }
 
-async fn wait(State(containers): State<Containers>, Path(name): Path<String>, Query(query): Parameters) -> Result<Response> {
+async fn wait(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    Query(query): Parameters,
+) -> Result<Response> {
     let condition = Condition::parse(text(&query, "condition"))?;
     let container = containers.registry.find(&name)?;
     // Subscribed before the head goes out; the head goes out at once, or `docker run` waits for ever.
@@ -165,24 +214,46 @@ async fn wait(State(containers): State<Containers>, Path(name): Path<String>, Qu
     Ok(response)
 }
 
-async fn resize(State(containers): State<Containers>, Path(name): Path<String>, Query(query): Parameters) -> Result<StatusCode> {
+async fn resize(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    Query(query): Parameters,
+) -> Result<StatusCode> {
     let container = containers.registry.find(&name)?;
-    let (height, width) = (number(&query, "h")?.unwrap_or_default(), number(&query, "w")?.unwrap_or_default());
-    let clamp = |number: i64| u32::try_from(number).map_err(|_| Error::invalid(format!("invalid resize value {number}")));
+    let (height, width) =
+        (number(&query, "h")?.unwrap_or_default(), number(&query, "w")?.unwrap_or_default());
+    let clamp = |number: i64| {
+        u32::try_from(number).map_err(|_| Error::invalid(format!("invalid resize value {number}")))
+    };
     containers.resize(&container, clamp(height)?, clamp(width)?).await?;
     Ok(StatusCode::OK)
 }
 
-async fn top(State(containers): State<Containers>, Path(name): Path<String>, Query(query): Parameters) -> Result<Response> {
+async fn top(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    Query(query): Parameters,
+) -> Result<Response> {
     let container = containers.registry.find(&name)?;
     let table = containers.top(&container, text(&query, "ps_args").unwrap_or("-ef")).await?;
     Ok(json_body(StatusCode::OK, &json!({ "Processes": table.rows, "Titles": table.titles })))
 }
 
-async fn logs(State(containers): State<Containers>, Path(name): Path<String>, Query(query): Parameters, Extension(version): Extension<Version>) -> Result<Response> {
+async fn logs(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    Query(query): Parameters,
+    Extension(version): Extension<Version>,
+) -> Result<Response> {
     let container = containers.registry.find(&name)?;
     // Rubbish is a 500 here, as it is in dockerd.
-    let time = |key| text(&query, key).map(timestamp::parse).transpose().map(|time| time.filter(|time| *time != 0)).map_err(Error::system);
+    let time = |key| {
+        text(&query, key)
+            .map(timestamp::parse)
+            .transpose()
+            .map(|time| time.filter(|time| *time != 0))
+            .map_err(Error::system)
+    };
     let request = LogRequest {
         stdout: flag(&query, "stdout"),
         stderr: flag(&query, "stderr"),
@@ -195,16 +266,25 @@ async fn logs(State(containers): State<Containers>, Path(name): Path<String>, Qu
     };
     let tty = container.read(crate::containers::record::Record::tty);
     let entries = ReceiverStream::new(containers.logs(&container, request).await?);
-    let pieces = entries.map(move |(output, bytes)| Ok::<_, std::io::Error>(if tty { bytes } else { frame(output, &bytes) }));
+    let pieces = entries
+        .map(move |(output, bytes)| Ok::<_, std::io::Error>(if tty { bytes } else { frame(output, &bytes) }));
     let mut response = Response::new(Body::from_stream(pieces));
     if version >= Version(42) {
-        let kind = if tty { "application/vnd.docker.raw-stream" } else { "application/vnd.docker.multiplexed-stream" };
+        let kind = if tty {
+            "application/vnd.docker.raw-stream"
+        } else {
+            "application/vnd.docker.multiplexed-stream"
+        };
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     Ok(response)
 }
 
-async fn stats(State(containers): State<Containers>, Path(name): Path<String>, Query(query): Parameters) -> Result<Response> {
+async fn stats(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    Query(query): Parameters,
+) -> Result<Response> {
     const PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
     let container = containers.registry.find(&name)?;
     let stream = text(&query, "stream").is_none() || flag(&query, "stream");

@@ -24,14 +24,24 @@ pub(crate) fn router(events: Events) -> Router {
     Router::new().route("/events", get(stream)).with_state(events)
 }
 
-async fn stream(State(events): State<Events>, Query(query): Query<HashMap<String, String>>) -> Result<Response> {
-    let time = |key| text(&query, key).filter(|text| *text != "0").map(timestamp::parse).transpose().map_err(|why| Error::invalid(format!("invalid value for {key}: {why}")));
+async fn stream(
+    State(events): State<Events>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response> {
+    let time = |key| {
+        text(&query, key)
+            .filter(|text| *text != "0")
+            .map(timestamp::parse)
+            .transpose()
+            .map_err(|why| Error::invalid(format!("invalid value for {key}: {why}")))
+    };
     let (since, until) = (time("since")?, time("until")?);
     if since.zip(until).is_some_and(|(since, until)| since > until) {
         return Err(Error::invalid("`since` time cannot be after `until` time"));
     }
     let filters = Filters::parse(text(&query, "filters"))?;
-    let (past, mut coming) = events.subscribe(since.or_else(|| until.filter(|until| *until < timestamp::now()).map(|_| 0)));
+    let (past, mut coming) =
+        events.subscribe(since.or_else(|| until.filter(|until| *until < timestamp::now()).map(|_| 0)));
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(64);
     tokio::spawn(async move {
         let takes = |event: &Event| event.matches(&filters) && until.is_none_or(|until| event.time <= until);
@@ -40,7 +50,8 @@ async fn stream(State(events): State<Events>, Query(query): Query<HashMap<String
                 return;
             }
         }
-        let left = until.map(|until| Duration::from_nanos(u64::try_from(until - timestamp::now()).unwrap_or(0)));
+        let left =
+            until.map(|until| Duration::from_nanos(u64::try_from(until - timestamp::now()).unwrap_or(0)));
         let deadline = async {
             match left {
                 Some(left) => tokio::time::sleep(left).await,
@@ -61,13 +72,15 @@ async fn stream(State(events): State<Events>, Query(query): Query<HashMap<String
             }
         }
     });
-    let mut response = Response::new(Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(receiver)));
+    let mut response =
+        Response::new(Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(receiver)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
 /// Streams escape what HTML would take for markup.
 fn line(event: &Event) -> Bytes {
-    let text = event.to_json().to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    let text =
+        event.to_json().to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
     Bytes::from(text + "\n")
 }

@@ -31,10 +31,15 @@ pub(crate) fn router(containers: Containers) -> Router {
         .with_state(containers)
 }
 
-async fn create(State(containers): State<Containers>, Path(name): Path<String>, request: Request) -> Result<Response> {
+async fn create(
+    State(containers): State<Containers>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response> {
     let container = containers.registry.find(&name)?;
     let body = crate::containers::config::without_nulls(body::read(request, false).await?);
-    let wanted: ExecRequest = serde_json::from_value(body).map_err(|source| Error::invalid(format!("invalid JSON: {source}")))?;
+    let wanted: ExecRequest =
+        serde_json::from_value(body).map_err(|source| Error::invalid(format!("invalid JSON: {source}")))?;
     if !wanted.detach_keys.is_empty() && hijack::parse_keys(&wanted.detach_keys).is_none() {
         return Err(Error::invalid(format!("Invalid detach keys ({}) provided", wanted.detach_keys)));
     }
@@ -42,18 +47,31 @@ async fn create(State(containers): State<Containers>, Path(name): Path<String>, 
     Ok(json_body(StatusCode::CREATED, &json!({ "Id": exec.id })))
 }
 
-async fn start(State(containers): State<Containers>, Path(id): Path<String>, Extension(version): Extension<Version>, request: Request) -> Result<Response> {
+async fn start(
+    State(containers): State<Containers>,
+    Path(id): Path<String>,
+    Extension(version): Extension<Version>,
+    request: Request,
+) -> Result<Response> {
     let exec = containers.execs.get(&id)?;
     let upgraded = request.headers().contains_key(http::header::UPGRADE);
     let (parts, content) = request.into_parts();
     let bytes = body::collect(content).await?;
-    let given: serde_json::Value = if bytes.is_empty() { json!({}) } else { serde_json::from_slice(&bytes).map_err(|error| Error::invalid(format!("invalid JSON: {error}")))? };
-    let detach = given.get("Detach").or_else(|| given.get("detach")).and_then(serde_json::Value::as_bool) == Some(true);
+    let given: serde_json::Value = if bytes.is_empty() {
+        json!({})
+    } else {
+        serde_json::from_slice(&bytes).map_err(|error| Error::invalid(format!("invalid JSON: {error}")))?
+    };
+    let detach = given.get("Detach").or_else(|| given.get("detach")).and_then(serde_json::Value::as_bool)
+        == Some(true);
     if detach && !upgraded {
         containers.exec_claim(&exec)?;
         // It must be started even if the client hangs up.
         let work = tokio::spawn(async move { containers.exec_start(&exec, false).await });
-        let mut io = work.await.map_err(|source| Error::caused("start exec", source))?.map_err(|error| Error::invalid(error.full_text()))?;
+        let mut io = work
+            .await
+            .map_err(|source| Error::caused("start exec", source))?
+            .map_err(|error| Error::invalid(error.full_text()))?;
         tokio::spawn(async move { while io.output.recv().await.is_some() {} });
         return Ok(StatusCode::OK.into_response());
     }
@@ -131,10 +149,19 @@ async fn serve(containers: Containers, exec: std::sync::Arc<Exec>, client: Clien
     tokio::spawn(async move { while io.output.recv().await.is_some() {} });
 }
 
-async fn resize(State(containers): State<Containers>, Path(id): Path<String>, Query(parameters): Query<HashMap<String, String>>) -> Result<StatusCode> {
+async fn resize(
+    State(containers): State<Containers>,
+    Path(id): Path<String>,
+    Query(parameters): Query<HashMap<String, String>>,
+) -> Result<StatusCode> {
     let exec = containers.execs.get(&id)?;
-    let (height, width) = (query::number(&parameters, "h")?.unwrap_or_default(), query::number(&parameters, "w")?.unwrap_or_default());
-    let clamp = |number: i64| u32::try_from(number).map_err(|_| Error::invalid(format!("invalid resize value {number}")));
+    let (height, width) = (
+        query::number(&parameters, "h")?.unwrap_or_default(),
+        query::number(&parameters, "w")?.unwrap_or_default(),
+    );
+    let clamp = |number: i64| {
+        u32::try_from(number).map_err(|_| Error::invalid(format!("invalid resize value {number}")))
+    };
     containers.exec_resize(&exec, clamp(height)?, clamp(width)?).await?;
     Ok(StatusCode::OK)
 }
@@ -142,7 +169,10 @@ async fn resize(State(containers): State<Containers>, Path(id): Path<String>, Qu
 async fn inspect(State(containers): State<Containers>, Path(id): Path<String>) -> Result<Response> {
     let exec = containers.execs.get(&id)?;
     let (state, request) = (exec.state(), &exec.request);
-    let (entrypoint, arguments) = request.cmd.split_first().map_or((String::new(), Vec::new()), |(first, rest)| (first.clone(), rest.to_vec()));
+    let (entrypoint, arguments) = request
+        .cmd
+        .split_first()
+        .map_or((String::new(), Vec::new()), |(first, rest)| (first.clone(), rest.to_vec()));
     Ok(json_body(
         StatusCode::OK,
         &json!({

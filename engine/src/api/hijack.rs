@@ -25,12 +25,21 @@ pub(crate) struct Client {
 
 /// Answers with the head clients expect and hands the connection to `serve` once it is theirs. `terminal`
 /// streams have no frames.
-pub(crate) fn take_over<F>(mut request: Request, version: Version, terminal: bool, serve: impl FnOnce(Client) -> F + Send + 'static) -> Response
+pub(crate) fn take_over<F>(
+    mut request: Request,
+    version: Version,
+    terminal: bool,
+    serve: impl FnOnce(Client) -> F + Send + 'static,
+) -> Response
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let multiplexed = version >= Version(42) && !terminal;
-    let kind = if multiplexed { "application/vnd.docker.multiplexed-stream" } else { "application/vnd.docker.raw-stream" };
+    let kind = if multiplexed {
+        "application/vnd.docker.multiplexed-stream"
+    } else {
+        "application/vnd.docker.raw-stream"
+    };
     let wants_upgrade = request.headers().contains_key(header::UPGRADE);
     if !wants_upgrade {
         return without_upgrade(request, serve);
@@ -63,11 +72,16 @@ where
 {
     let input = request.into_body().into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other));
     let (ours, theirs) = tokio::io::duplex(64 << 10);
-    tokio::spawn(serve(Client { input: Box::new(tokio_util::io::StreamReader::new(input)), output: Box::new(ours) }));
+    tokio::spawn(serve(Client {
+        input: Box::new(tokio_util::io::StreamReader::new(input)),
+        output: Box::new(ours),
+    }));
     let mut response = Response::new(Body::from_stream(tokio_util::io::ReaderStream::new(theirs)));
     // Neither a length nor chunks: only HTTP/1.0 has bodies like that.
     *response.version_mut() = HttpVersion::HTTP_10;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/vnd.docker.raw-stream"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/vnd.docker.raw-stream"));
     response
 }
 
@@ -99,7 +113,11 @@ pub(crate) enum InputEnd {
 }
 
 /// Reads input into a channel, looking for the detach keys where there are some.
-pub(crate) async fn read_input(mut input: Box<dyn AsyncRead + Send + Unpin>, sender: mpsc::Sender<Bytes>, keys: &[u8]) -> InputEnd {
+pub(crate) async fn read_input(
+    mut input: Box<dyn AsyncRead + Send + Unpin>,
+    sender: mpsc::Sender<Bytes>,
+    keys: &[u8],
+) -> InputEnd {
     let mut matched = 0;
     loop {
         let mut buffer = BytesMut::with_capacity(32 << 10);

@@ -23,7 +23,8 @@ pub(crate) fn number<S: BuildHasher>(
     key: &str,
 ) -> crate::error::Result<Option<i64>> {
     let parse = |value: &str| {
-        let bad = |_| crate::error::Error::system(format!("strconv.Atoi: parsing \"{value}\": invalid syntax"));
+        let bad =
+            |_| crate::error::Error::system(format!("strconv.Atoi: parsing \"{value}\": invalid syntax"));
         value.parse().map_err(bad)
     };
     text(query, key).map(parse).transpose()

@@ -1,10 +1,10 @@
 //! All routes, and what is the same for each: version, headers, clean paths, unknown pages.
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::Router;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tower::Layer;
 
@@ -16,7 +16,12 @@ use crate::daemon::Daemon;
 pub const ENGINE_VERSION: &str = "28.5.2";
 
 /// The whole API as one service.
-pub fn service(daemon: &Daemon) -> impl tower::Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send> + Clone + Send + 'static {
+pub fn service(
+    daemon: &Daemon,
+) -> impl tower::Service<Request, Response = Response, Error = std::convert::Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
     let routes = Router::new()
         .merge(system::router(daemon.clone()))
         .merge(events::router(daemon.events.clone()))
@@ -70,8 +75,12 @@ async fn inner(mut request: Request, next: Next) -> Response {
         Split::Refused(status, text) if text.contains("too old") => {
             let mut response = Response::new(Body::from(text + "\n"));
             *response.status_mut() = status;
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-            response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            response
+                .headers_mut()
+                .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             return response;
         }
         Split::Refused(status, text) => return error::message(status, &text),

@@ -15,8 +15,7 @@ use crate::containers::state::Status;
 use crate::daemon::Daemon;
 use crate::error::{Error, Kind, Result};
 
-const NO_SWARM: &str =
-    "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
+const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
 
 /// The routes.
 pub(crate) fn router(daemon: Daemon) -> Router {
@@ -30,7 +29,10 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route("/auth", post(async || Error::new(Kind::NotImplemented, "login is not supported yet")));
     for path in ["/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"] {
         router = router.route(path, any(async || message(StatusCode::SERVICE_UNAVAILABLE, NO_SWARM)));
-        router = router.route(&format!("{path}/{{*rest}}"), any(async || message(StatusCode::SERVICE_UNAVAILABLE, NO_SWARM)));
+        router = router.route(
+            &format!("{path}/{{*rest}}"),
+            any(async || message(StatusCode::SERVICE_UNAVAILABLE, NO_SWARM)),
+        );
     }
     router.with_state(daemon)
 }
@@ -40,7 +42,8 @@ async fn no_upgrade() -> Error {
 }
 
 async fn ping(method: Method) -> Response {
-    let mut response = if method == Method::HEAD { StatusCode::OK.into_response() } else { "OK".into_response() };
+    let mut response =
+        if method == Method::HEAD { StatusCode::OK.into_response() } else { "OK".into_response() };
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
@@ -106,11 +109,27 @@ async fn info(State(daemon): State<Daemon>) -> Result<Response> {
     let (kernel, machine) = kernel();
     let images = daemon.containerd.images(&[]).await.map_or(0, |images| images.len());
     let below = daemon.containerd.version().await.map(|version| version.revision).unwrap_or_default();
-    let runtimes: serde_json::Map<String, Value> = daemon.containers.runtimes().list().into_iter().map(|(name, path)| (name, json!({ "path": path }))).collect();
+    let runtimes: serde_json::Map<String, Value> = daemon
+        .containers
+        .runtimes()
+        .list()
+        .into_iter()
+        .map(|(name, path)| (name, json!({ "path": path })))
+        .collect();
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() * 1024;
+    let memory = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or_default()
+        * 1024;
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let field = |key: &str| release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(|value| value.trim_matches('"').to_owned()).unwrap_or_default();
+    let field = |key: &str| {
+        release
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+            .map(|value| value.trim_matches('"').to_owned())
+            .unwrap_or_default()
+    };
     let v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     let config = &daemon.config;
     let mut info = json!({
@@ -126,7 +145,16 @@ async fn info(State(daemon): State<Daemon>) -> Result<Response> {
             "Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": null, "Log": ["json-file", "local", "none"],
         },
     });
-    for key in ["MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares", "CPUSet", "PidsLimit", "IPv4Forwarding"] {
+    for key in [
+        "MemoryLimit",
+        "SwapLimit",
+        "CpuCfsPeriod",
+        "CpuCfsQuota",
+        "CPUShares",
+        "CPUSet",
+        "PidsLimit",
+        "IPv4Forwarding",
+    ] {
         info[key] = true.into();
     }
     let host = json!({

@@ -28,7 +28,9 @@ pub(crate) enum Split<'a> {
 
 /// Splits `/v1.41/containers/json`.
 pub(crate) fn split(path: &str) -> Split<'_> {
-    let Some((head, rest)) = path.strip_prefix("/v").map(|tail| tail.split_at(tail.find('/').unwrap_or(tail.len()))) else {
+    let Some((head, rest)) =
+        path.strip_prefix("/v").map(|tail| tail.split_at(tail.find('/').unwrap_or(tail.len())))
+    else {
         return Split::Path(MAXIMUM, path);
     };
     // `/version` and `/volumes` start with a v too.
@@ -42,8 +44,9 @@ pub(crate) fn split(path: &str) -> Split<'_> {
         return Split::Refused(StatusCode::BAD_REQUEST, text);
     }
     if (major, minor) < (1, MINIMUM.0) {
-        let text =
-            format!("client version {head} is too old. Minimum supported API version is {MINIMUM}, please upgrade your client to a newer version");
+        let text = format!(
+            "client version {head} is too old. Minimum supported API version is {MINIMUM}, please upgrade your client to a newer version"
+        );
         return Split::Refused(StatusCode::BAD_REQUEST, text);
     }
     Split::Path(Version(minor), if rest.is_empty() { "/" } else { rest })
@@ -66,7 +69,10 @@ mod tests {
         let Split::Refused(_, new) = split("/v1.99/info") else { panic!("1.99 is served") };
         assert_eq!(new, "client version 1.99 is too new. Maximum supported API version is 1.51");
         let Split::Refused(_, old) = split("/v1.23/info") else { panic!("1.23 is served") };
-        assert!(old.starts_with("client version 1.23 is too old. Minimum supported API version is 1.24"), "{old}");
+        assert!(
+            old.starts_with("client version 1.23 is too old. Minimum supported API version is 1.24"),
+            "{old}"
+        );
         assert!(matches!(split("/v1/version"), Split::Refused(..)));
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use bollard_stubs::models::{
-    ContainerConfig, EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, RestartPolicy, RestartPolicyNameEnum,
+    ContainerConfig, EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use serde_json::Value;
 
@@ -34,7 +35,9 @@ impl CreateRequest {
         };
         let bad = |source: serde_json::Error| Error::invalid(format!("invalid JSON: {source}"));
         let host = fields.remove("HostConfig").unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-        let networking = fields.remove("NetworkingConfig").and_then(|mut value| value.get_mut("EndpointsConfig").map(Value::take));
+        let networking = fields
+            .remove("NetworkingConfig")
+            .and_then(|mut value| value.get_mut("EndpointsConfig").map(Value::take));
         if fields.is_empty() {
             return Err(Error::invalid("config cannot be empty in order to create a container"));
         }
@@ -55,7 +58,11 @@ impl CreateRequest {
 /// Drops every null of an object: it means the same as an absent field.
 pub fn without_nulls(value: Value) -> Value {
     match value {
-        Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, without_nulls(value))).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key, without_nulls(value)))
+            .collect(),
         Value::Array(items) => items.into_iter().map(without_nulls).collect(),
         other => other,
     }
@@ -78,7 +85,8 @@ fn check_policy_name(host: &Value) -> Result<()> {
 pub fn merge_image(config: &mut ContainerConfig, image: &ContainerConfig) -> Result<()> {
     let mut env = image.env.clone().unwrap_or_default();
     for entry in config.env.take().unwrap_or_default() {
-        let (key, value) = entry.split_once('=').map_or((entry.as_str(), None), |(key, value)| (key, Some(value)));
+        let (key, value) =
+            entry.split_once('=').map_or((entry.as_str(), None), |(key, value)| (key, Some(value)));
         if key.is_empty() {
             return Err(Error::invalid(format!("invalid environment variable: {entry}")));
         }
@@ -154,10 +162,16 @@ pub fn command(config: &ContainerConfig) -> Result<(String, Vec<String>)> {
 ///
 /// # Errors
 /// 400 in docker's words.
-pub fn complete(request: &mut CreateRequest, cgroup_v2: bool, defaults: &crate::config::Config) -> Result<()> {
+pub fn complete(
+    request: &mut CreateRequest,
+    cgroup_v2: bool,
+    defaults: &crate::config::Config,
+) -> Result<()> {
     let config = &mut request.config;
     if let Some(dir) = config.working_dir.as_deref().filter(|dir| !dir.is_empty() && !dir.starts_with('/')) {
-        return Err(Error::invalid(format!("the working directory '{dir}' is invalid, it needs to be an absolute path")));
+        return Err(Error::invalid(format!(
+            "the working directory '{dir}' is invalid, it needs to be an absolute path"
+        )));
     }
     for port in config.exposed_ports.iter().flatten() {
         check_port(port)?;
@@ -171,12 +185,22 @@ pub fn complete(request: &mut CreateRequest, cgroup_v2: bool, defaults: &crate::
                 "ALL".to_owned()
             } else {
                 let known = oci::spec::capability(capability);
-                known.ok_or_else(|| Error::invalid(format!("invalid {name}: unknown capability: \"{}\"", spelled(capability))))?.to_owned()
+                known
+                    .ok_or_else(|| {
+                        Error::invalid(format!(
+                            "invalid {name}: unknown capability: \"{}\"",
+                            spelled(capability)
+                        ))
+                    })?
+                    .to_owned()
             };
         }
     }
     if host.init == Some(true) {
-        return Err(Error::new(crate::error::Kind::NotImplemented, "an init process in the container (--init) is not supported yet"));
+        return Err(Error::new(
+            crate::error::Kind::NotImplemented,
+            "an init process in the container (--init) is not supported yet",
+        ));
     }
     if host.device_requests.as_ref().is_some_and(|requests| !requests.is_empty()) {
         return Err(Error::invalid("could not select device driver \"\" with capabilities: [[gpu]]"));
@@ -190,7 +214,11 @@ pub fn complete(request: &mut CreateRequest, cgroup_v2: bool, defaults: &crate::
     }
     if host.cgroupns_mode.is_none_or(|mode| mode == HostConfigCgroupnsModeEnum::EMPTY) {
         let private = cgroup_v2 && host.privileged != Some(true);
-        host.cgroupns_mode = Some(if private { HostConfigCgroupnsModeEnum::PRIVATE } else { HostConfigCgroupnsModeEnum::HOST });
+        host.cgroupns_mode = Some(if private {
+            HostConfigCgroupnsModeEnum::PRIVATE
+        } else {
+            HostConfigCgroupnsModeEnum::HOST
+        });
     }
     if host.shm_size.unwrap_or_default() == 0 {
         host.shm_size = Some(DEFAULT_SHM_SIZE);
@@ -207,7 +235,9 @@ pub fn complete(request: &mut CreateRequest, cgroup_v2: bool, defaults: &crate::
     }
     check_log(log)?;
     let privileged = host.privileged == Some(true);
-    let list = |paths: &[&str]| if privileged { Vec::new() } else { paths.iter().map(|path| (*path).to_owned()).collect() };
+    let list = |paths: &[&str]| {
+        if privileged { Vec::new() } else { paths.iter().map(|path| (*path).to_owned()).collect() }
+    };
     host.masked_paths.get_or_insert_with(|| list(oci::spec::MASKED_PATHS));
     host.readonly_paths.get_or_insert_with(|| list(oci::spec::READONLY_PATHS));
     host.console_size.get_or_insert_with(|| vec![0, 0]);
@@ -233,7 +263,18 @@ fn check_port(port: &str) -> Result<()> {
 fn check_log(log: &HostConfigLogConfig) -> Result<()> {
     let driver = log.typ.as_deref().unwrap_or_default();
     let known: &[&str] = match driver {
-        "json-file" => &["max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode", "max-buffer-size"],
+        "json-file" => &[
+            "max-size",
+            "max-file",
+            "compress",
+            "labels",
+            "labels-regex",
+            "env",
+            "env-regex",
+            "tag",
+            "mode",
+            "max-buffer-size",
+        ],
         "local" => &["max-size", "max-file", "compress", "mode", "max-buffer-size"],
         "none" => return Ok(()),
         _ => return Err(Error::invalid(format!("logger: no log driver named '{driver}' is registered"))),
@@ -258,7 +299,9 @@ pub fn complete_limits(host: &mut HostConfig) -> Result<()> {
         return Err(Error::invalid("Minimum memoryswap limit should be larger than memory limit, see usage"));
     }
     if memory == 0 && swap > 0 {
-        return Err(Error::invalid("You should always set the Memory limit when using Memoryswap limit, see usage"));
+        return Err(Error::invalid(
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        ));
     }
     if memory > 0 && swap == 0 {
         host.memory_swap = Some(memory.saturating_mul(2));
@@ -266,17 +309,23 @@ pub fn complete_limits(host: &mut HostConfig) -> Result<()> {
     match host.memory_swappiness {
         Some(-1) => host.memory_swappiness = None,
         Some(value) if !(0..=100).contains(&value) => {
-            return Err(Error::invalid(format!("Invalid value: {value}, valid memory swappiness range is 0-100")));
+            return Err(Error::invalid(format!(
+                "Invalid value: {value}, valid memory swappiness range is 0-100"
+            )));
         }
         _ => {}
     }
     if host.memory_reservation.is_some_and(|reserved| reserved > 0 && memory > 0 && reserved > memory) {
-        return Err(Error::invalid("Minimum memory limit can not be less than memory reservation limit, see usage"));
+        return Err(Error::invalid(
+            "Minimum memory limit can not be less than memory reservation limit, see usage",
+        ));
     }
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let nano = host.nano_cpus.unwrap_or_default();
     if nano < 0 || nano > i64::try_from(cpus).unwrap_or(i64::MAX).saturating_mul(1_000_000_000) {
-        return Err(Error::invalid(format!("range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available")));
+        return Err(Error::invalid(format!(
+            "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
+        )));
     }
     if nano > 0 && (host.cpu_quota.unwrap_or_default() > 0 || host.cpu_period.unwrap_or_default() > 0) {
         return Err(Error::invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set"));
@@ -295,7 +344,9 @@ fn complete_restart(host: &mut HostConfig) -> Result<()> {
     }
     let name = policy.name;
     if *retries != 0 && name != Some(RestartPolicyNameEnum::ON_FAILURE) {
-        return Err(Error::invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'"));
+        return Err(Error::invalid(
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+        ));
     }
     if *retries < 0 {
         return Err(Error::invalid("invalid restart policy: maximum retry count cannot be negative"));

@@ -36,9 +36,17 @@ fn copy_dir(source: &File, target: &Path) -> io::Result<()> {
     for entry in fs::read_dir(&base)? {
         let name = entry?.file_name();
         let to = target.join(&name);
-        let stat = rustix::fs::statx(source, Path::new(&name), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
+        let stat =
+            rustix::fs::statx(source, Path::new(&name), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
         let kind = SFlag::from_bits_truncate(u32::from(stat.stx_mode) & SFlag::S_IFMT.bits());
-        let open = |flags| rustix::fs::openat(source, Path::new(&name), flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, rustix::fs::Mode::empty());
+        let open = |flags| {
+            rustix::fs::openat(
+                source,
+                Path::new(&name),
+                flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                rustix::fs::Mode::empty(),
+            )
+        };
         match kind {
             SFlag::S_IFDIR => {
                 fs::create_dir(&to)?;
@@ -51,7 +59,12 @@ fn copy_dir(source: &File, target: &Path) -> io::Result<()> {
                 let link = rustix::fs::readlinkat(source, Path::new(&name), Vec::new())?;
                 rustix::fs::symlink(link, &to)?;
             }
-            other => mknod(&to, other, Mode::from_bits_truncate(0o600), nix::sys::stat::makedev(stat.stx_rdev_major.into(), stat.stx_rdev_minor.into()))?,
+            other => mknod(
+                &to,
+                other,
+                Mode::from_bits_truncate(0o600),
+                nix::sys::stat::makedev(stat.stx_rdev_major.into(), stat.stx_rdev_minor.into()),
+            )?,
         }
         std::os::unix::fs::lchown(&to, Some(stat.stx_uid), Some(stat.stx_gid))?;
         if kind != SFlag::S_IFLNK {

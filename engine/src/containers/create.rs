@@ -43,7 +43,9 @@ impl Containers {
         let volumes = request.config.volumes.clone().unwrap_or_default();
         let mounts = mounts::plan(&request.host_config, &volumes, &self.volumes_root(), &self.registry)?;
         let id = crate::id::random();
-        if request.config.hostname.as_deref().is_none_or(str::is_empty) && request.host_config.uts_mode.as_deref() != Some("host") {
+        if request.config.hostname.as_deref().is_none_or(str::is_empty)
+            && request.host_config.uts_mode.as_deref() != Some("host")
+        {
             request.config.hostname = Some(crate::id::short(&id).to_owned());
         }
         let mut warnings = Vec::new();
@@ -68,14 +70,20 @@ impl Containers {
         };
         self.check_networks(&record)?;
         let container = self.enter(record, name)?;
-        let made = self.make(&container).await.and_then(|()| container.update(|record| {
-            record.intent = None;
-            Ok(())
-        }));
+        let made = self.make(&container).await.and_then(|()| {
+            container.update(|record| {
+                record.intent = None;
+                Ok(())
+            })
+        });
         if let Err(error) = made {
             self.unmake(&container).await;
             if let Err(error) = self.registry.remove(&container) {
-                tracing::warn!(container = container.id, error = error.full_text(), "the record of a failed create stays");
+                tracing::warn!(
+                    container = container.id,
+                    error = error.full_text(),
+                    "the record of a failed create stays"
+                );
             }
             return Err(error);
         }
@@ -104,9 +112,12 @@ impl Containers {
         let record = container.record();
         self.ensure_snapshot(&record).await?;
         let dir = self.data_dir(&record.id);
-        let failed = |source: std::io::Error| Error::caused(format!("make the files of container {}", record.id), source);
+        let failed = |source: std::io::Error| {
+            Error::caused(format!("make the files of container {}", record.id), source)
+        };
         std::fs::create_dir_all(&dir).map_err(failed)?;
-        std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o710)).map_err(failed)?;
+        std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o710))
+            .map_err(failed)?;
         mounts::make_sources(&record.mounts, &self.volumes)?;
         if record.mounts.iter().any(|mount| mount.copy_up) {
             let mounts = self.client.snapshot_mounts(&record.snapshotter, &record.id).await?;
@@ -120,7 +131,9 @@ impl Containers {
                 Ok(())
             });
             let copied = copied.await.map_err(|source| Error::caused("copy into volumes", source))?;
-            copied.map_err(|source| Error::caused(format!("copy the image's files into the volumes of {id}"), source))?;
+            copied.map_err(|source| {
+                Error::caused(format!("copy the image's files into the volumes of {id}"), source)
+            })?;
         }
         Ok(())
     }
@@ -141,9 +154,9 @@ impl Containers {
         match leased.prepare_snapshot(snapshotter, id, &record.image.chain_id, BTreeMap::new()).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_already_exists() => Ok(()),
-            Err(error) if error.is_not_found() && !record.image.chain_id.is_empty() => {
-                Err(Error::system(format!("the layers of image {} are not unpacked: {}", record.image.name, error.message())))
-            }
+            Err(error) if error.is_not_found() && !record.image.chain_id.is_empty() => Err(Error::system(
+                format!("the layers of image {} are not unpacked: {}", record.image.name, error.message()),
+            )),
             Err(error) => Err(error.into()),
         }
     }

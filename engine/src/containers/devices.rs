@@ -23,10 +23,17 @@ pub fn of(host: &HostConfig) -> Result<(Vec<Value>, Vec<Value>)> {
     for device in host.devices.iter().flatten() {
         let path = device.path_on_host.as_deref().unwrap_or_default();
         let inside = device.path_in_container.as_deref().filter(|inside| !inside.is_empty()).unwrap_or(path);
-        let access = device.cgroup_permissions.as_deref().filter(|access| !access.is_empty()).unwrap_or("rwm");
+        let access =
+            device.cgroup_permissions.as_deref().filter(|access| !access.is_empty()).unwrap_or("rwm");
         let failed = |error: std::io::Error| {
-            let why = if error.kind() == std::io::ErrorKind::NotFound { "no such file or directory".to_owned() } else { error.to_string() };
-            Error::system(format!("error gathering device information while adding custom device \"{path}\": {why}"))
+            let why = if error.kind() == std::io::ErrorKind::NotFound {
+                "no such file or directory".to_owned()
+            } else {
+                error.to_string()
+            };
+            Error::system(format!(
+                "error gathering device information while adding custom device \"{path}\": {why}"
+            ))
         };
         let meta = std::fs::metadata(path).map_err(failed)?;
         let mut found = Vec::new();
@@ -44,7 +51,10 @@ pub fn of(host: &HostConfig) -> Result<(Vec<Value>, Vec<Value>)> {
         }
     }
     for text in host.device_cgroup_rules.iter().flatten() {
-        rules.push(rule(text).ok_or_else(|| Error::invalid(format!("invalid device cgroup rule format: '{text}'")))?);
+        rules.push(
+            rule(text)
+                .ok_or_else(|| Error::invalid(format!("invalid device cgroup rule format: '{text}'")))?,
+        );
     }
     Ok((nodes, rules))
 }
@@ -60,7 +70,10 @@ fn rule(text: &str) -> Option<Value> {
             rule[key] = number.parse::<i64>().ok()?.into();
         }
     }
-    (matches!(kind, "a" | "b" | "c") && words.next().is_none() && access.bytes().all(|byte| b"rwm".contains(&byte))).then_some(rule)
+    (matches!(kind, "a" | "b" | "c")
+        && words.next().is_none()
+        && access.bytes().all(|byte| b"rwm".contains(&byte)))
+    .then_some(rule)
 }
 
 fn node(path: &Path, inside: &str) -> Option<Value> {
@@ -74,12 +87,30 @@ fn node(path: &Path, inside: &str) -> Option<Value> {
         return None;
     };
     let (major, minor) = (nix::sys::stat::major(meta.rdev()), nix::sys::stat::minor(meta.rdev()));
-    Some(json!({ "path": inside, "type": word, "major": major, "minor": minor, "fileMode": meta.mode() & 0o7777, "uid": meta.uid(), "gid": meta.gid() }))
+    Some(
+        json!({ "path": inside, "type": word, "major": major, "minor": minor, "fileMode": meta.mode() & 0o7777, "uid": meta.uid(), "gid": meta.gid() }),
+    )
 }
 
 /// All nodes below a directory; what every container has of its own is left out.
 fn walk(dir: &Path, inside: &str, depth: u32, found: &mut Vec<Value>) {
-    const OWN: &[&str] = &["pts", "shm", "fd", "mqueue", "console", "ptmx", "tty", "null", "zero", "full", "random", "urandom", ".lxc", ".lxd-mounts", ".udev"];
+    const OWN: &[&str] = &[
+        "pts",
+        "shm",
+        "fd",
+        "mqueue",
+        "console",
+        "ptmx",
+        "tty",
+        "null",
+        "zero",
+        "full",
+        "random",
+        "urandom",
+        ".lxc",
+        ".lxd-mounts",
+        ".udev",
+    ];
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -114,10 +145,15 @@ pub fn block_io(host: &HostConfig) -> Map<String, Value> {
         };
         devices.iter().flatten().filter_map(one).collect()
     };
-    let weights: Vec<Value> = host.blkio_weight_device.iter().flatten().filter_map(|device| {
-        let (major, minor) = numbers(device.path.as_deref())?;
-        Some(json!({ "major": major, "minor": minor, "weight": device.weight.unwrap_or_default() }))
-    }).collect();
+    let weights: Vec<Value> = host
+        .blkio_weight_device
+        .iter()
+        .flatten()
+        .filter_map(|device| {
+            let (major, minor) = numbers(device.path.as_deref())?;
+            Some(json!({ "major": major, "minor": minor, "weight": device.weight.unwrap_or_default() }))
+        })
+        .collect();
     for (key, list) in [
         ("weightDevice", weights),
         ("throttleReadBpsDevice", throttle(&host.blkio_device_read_bps)),
@@ -140,7 +176,13 @@ mod tests {
 
     #[test]
     fn a_device_gets_a_node_and_a_rule_and_a_missing_one_an_error() {
-        let with = |path: &str| HostConfig { devices: Some(vec![DeviceMapping { path_on_host: Some(path.into()), ..DeviceMapping::default() }]), ..HostConfig::default() };
+        let with = |path: &str| HostConfig {
+            devices: Some(vec![DeviceMapping {
+                path_on_host: Some(path.into()),
+                ..DeviceMapping::default()
+            }]),
+            ..HostConfig::default()
+        };
         let (nodes, rules) = of(&with("/dev/null")).expect("null");
         assert_eq!((nodes[0]["major"].as_u64(), nodes[0]["minor"].as_u64()), (Some(1), Some(3)));
         assert_eq!(rules.last().expect("rule")["access"], "rwm");
@@ -150,7 +192,10 @@ mod tests {
 
     #[test]
     fn cgroup_rules_are_parsed() {
-        assert_eq!(rule("c 1:* rw").expect("good"), json!({ "allow": true, "type": "c", "major": 1, "access": "rw" }));
+        assert_eq!(
+            rule("c 1:* rw").expect("good"),
+            json!({ "allow": true, "type": "c", "major": 1, "access": "rw" })
+        );
         assert!(rule("x 1:1 r").is_none() && rule("c 1 r").is_none() && rule("c 1:1 q").is_none());
     }
 }

@@ -109,7 +109,11 @@ impl Execs {
     /// Ids of those that run in a container.
     pub fn running_in(&self, container: &str) -> Vec<String> {
         let all = self.lock();
-        let mut ids: Vec<String> = all.values().filter(|exec| exec.container.id == container && exec.state().running).map(|exec| exec.id.clone()).collect();
+        let mut ids: Vec<String> = all
+            .values()
+            .filter(|exec| exec.container.id == container && exec.state().running)
+            .map(|exec| exec.id.clone())
+            .collect();
         ids.sort();
         ids
     }
@@ -150,7 +154,12 @@ impl Containers {
     ///
     /// # Errors
     /// 409 when the container doesn't run, 400 without a command or with an unknown user.
-    pub async fn exec_create(&self, container: &Arc<Container>, reference: &str, request: ExecRequest) -> Result<Arc<Exec>> {
+    pub async fn exec_create(
+        &self,
+        container: &Arc<Container>,
+        reference: &str,
+        request: ExecRequest,
+    ) -> Result<Arc<Exec>> {
         if request.cmd.is_empty() {
             return Err(Error::invalid("No exec command specified"));
         }
@@ -159,7 +168,12 @@ impl Containers {
         if !request.user.is_empty() {
             self.exec_user(&record, &request.user).await?;
         }
-        let exec = Arc::new(Exec { id: crate::id::random(), container: container.clone(), request, state: watch::Sender::default() });
+        let exec = Arc::new(Exec {
+            id: crate::id::random(),
+            container: container.clone(),
+            request,
+            state: watch::Sender::default(),
+        });
         self.execs.lock().insert(exec.id.clone(), exec.clone());
         self.event(container, format!("exec_create: {}", exec.command()), &[("execID", exec.id.clone())]);
         Ok(exec)
@@ -168,8 +182,13 @@ impl Containers {
     fn check_exec(&self, container: &Container, reference: &str) -> Result<()> {
         match container.state().status {
             Status::Running => Ok(()),
-            Status::Paused => Err(Error::conflict(format!("Container {reference} is paused, unpause the container before exec"))),
-            Status::Restarting => Err(Error::conflict(format!("Container {} is restarting, wait until the container is running", container.id))),
+            Status::Paused => Err(Error::conflict(format!(
+                "Container {reference} is paused, unpause the container before exec"
+            ))),
+            Status::Restarting => Err(Error::conflict(format!(
+                "Container {} is restarting, wait until the container is running",
+                container.id
+            ))),
             _ => Err(not_running(container)),
         }
     }
@@ -192,7 +211,14 @@ impl Containers {
         let started = self.exec_launch(exec, attached).await;
         if let Err(error) = &started {
             let text = error.full_text();
-            let code = if ["executable file not found", "no such file or directory"].iter().any(|part| text.contains(part)) { 127 } else { 126 };
+            let code = if ["executable file not found", "no such file or directory"]
+                .iter()
+                .any(|part| text.contains(part))
+            {
+                127
+            } else {
+                126
+            };
             exec.state.send_modify(|state| (state.running, state.exit_code) = (false, Some(code)));
             self.exec_tidy(exec);
         }
@@ -201,18 +227,31 @@ impl Containers {
 
     async fn exec_launch(&self, exec: &Arc<Exec>, attached: bool) -> Result<ExecIo> {
         let (record, request) = (exec.container.record(), &exec.request);
-        let user_text = if request.user.is_empty() { record.config.user.clone().unwrap_or_default() } else { request.user.clone() };
+        let user_text = if request.user.is_empty() {
+            record.config.user.clone().unwrap_or_default()
+        } else {
+            request.user.clone()
+        };
         let user = self.exec_user(&record, &user_text).await?;
         let env = spec::environment(&record, &user, &request.env, request.tty);
         let privileged = request.privileged || record.host_config.privileged == Some(true);
-        let cwd = if request.working_dir.is_empty() { record.config.working_dir.clone().unwrap_or_default() } else { request.working_dir.clone() };
+        let cwd = if request.working_dir.is_empty() {
+            record.config.working_dir.clone().unwrap_or_default()
+        } else {
+            request.working_dir.clone()
+        };
         let mut process = spec::process(&record, &user, &request.cmd, &cwd, env, request.tty, privileged);
-        if let Some([height, width]) = request.console_size.filter(|[height, width]| request.tty && *height > 0 && *width > 0) {
+        if let Some([height, width]) =
+            request.console_size.filter(|[height, width]| request.tty && *height > 0 && *width > 0)
+        {
             process["consoleSize"] = serde_json::json!({ "height": height, "width": width });
         }
-        let process = serde_json::to_vec(&process).map_err(|source| Error::caused("encode the process", source))?;
+        let process =
+            serde_json::to_vec(&process).map_err(|source| Error::caused("encode the process", source))?;
         let any = prost_types::Any { type_url: proto::typeurl::PROCESS.to_owned(), value: process };
-        let (stdio, stdin, readers) = self.exec_fifos(exec, attached).map_err(|source| Error::caused(format!("make the fifos of exec {}", exec.id), source))?;
+        let (stdio, stdin, readers) = self
+            .exec_fifos(exec, attached)
+            .map_err(|source| Error::caused(format!("make the fifos of exec {}", exec.id), source))?;
         let id = record.id.as_str();
         let words = |error: containerd_client::Error| {
             let text = error.message();
@@ -234,11 +273,18 @@ impl Containers {
             }
         };
         exec.state.send_modify(|state| state.pid = pid);
-        self.event(&exec.container, format!("exec_start: {}", exec.command()), &[("execID", exec.id.clone())]);
+        self.event(
+            &exec.container,
+            format!("exec_start: {}", exec.command()),
+            &[("execID", exec.id.clone())],
+        );
         let (sender, output) = mpsc::channel(16);
         let mut state = exec.state.subscribe();
         tokio::spawn(async move {
-            let readers: Vec<_> = readers.into_iter().map(|(kind, fifo)| tokio::spawn(read_out(fifo, kind, sender.clone(), state.clone()))).collect();
+            let readers: Vec<_> = readers
+                .into_iter()
+                .map(|(kind, fifo)| tokio::spawn(read_out(fifo, kind, sender.clone(), state.clone())))
+                .collect();
             for reader in readers {
                 // Its work is done or the runtime goes down.
                 let _ = reader.await;
@@ -255,7 +301,11 @@ impl Containers {
     }
 
     #[allow(clippy::type_complexity, reason = "three parts that are taken apart at once")]
-    fn exec_fifos(&self, exec: &Exec, attached: bool) -> std::io::Result<(Stdio, Option<pipe::Sender>, Vec<(Output, pipe::Receiver)>)> {
+    fn exec_fifos(
+        &self,
+        exec: &Exec,
+        attached: bool,
+    ) -> std::io::Result<(Stdio, Option<pipe::Sender>, Vec<(Output, pipe::Receiver)>)> {
         let dir = self.exec_dir_of(exec);
         std::fs::create_dir_all(&dir)?;
         let path = |name: &str| dir.join(format!("{}-{name}", exec.id));
@@ -317,17 +367,24 @@ impl Containers {
             first
         });
         if first {
-            self.event(&exec.container, "exec_die", &[("execID", exec.id.clone()), ("exitCode", code.to_string())]);
+            self.event(
+                &exec.container,
+                "exec_die",
+                &[("execID", exec.id.clone()), ("exitCode", code.to_string())],
+            );
             self.exec_tidy(&exec);
         }
     }
 
     /// Ends that got lost while containerd was away.
     pub(super) async fn compare_execs(&self) {
-        let running: Vec<Arc<Exec>> = self.execs.lock().values().filter(|exec| exec.state().running).cloned().collect();
+        let running: Vec<Arc<Exec>> =
+            self.execs.lock().values().filter(|exec| exec.state().running).cloned().collect();
         for exec in running {
             match self.client.task(&exec.container.id, &exec.id).await {
-                Ok(process) if process.status == TaskStatus::Stopped as i32 => self.exec_ended(&exec.container.id, &exec.id, process.exit_status.into()),
+                Ok(process) if process.status == TaskStatus::Stopped as i32 => {
+                    self.exec_ended(&exec.container.id, &exec.id, process.exit_status.into())
+                }
                 Err(error) if error.is_not_found() => self.exec_ended(&exec.container.id, &exec.id, 255),
                 _ => {}
             }
@@ -348,7 +405,12 @@ impl Containers {
     }
 }
 
-async fn read_out(mut fifo: pipe::Receiver, kind: Output, sender: mpsc::Sender<(Output, Bytes)>, mut state: watch::Receiver<ExecState>) {
+async fn read_out(
+    mut fifo: pipe::Receiver,
+    kind: Output,
+    sender: mpsc::Sender<(Output, Bytes)>,
+    mut state: watch::Receiver<ExecState>,
+) {
     let lingered = async {
         if state.wait_for(|state| !state.running).await.is_ok() {
             tokio::time::sleep(LINGER).await;

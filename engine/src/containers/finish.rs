@@ -51,8 +51,16 @@ impl Containers {
         if manually_stopped && !auto_remove {
             self.event(container, "stop", &[]);
         }
-        self.event(container, "die", &[("exitCode", ended.exit_code.to_string()), ("execDuration", duration.to_string())]);
-        container.apply(Change::Exited { exit_code: ended.exit_code, at: ended.at, restarting: restart.is_some() })?;
+        self.event(
+            container,
+            "die",
+            &[("exitCode", ended.exit_code.to_string()), ("execDuration", duration.to_string())],
+        );
+        container.apply(Change::Exited {
+            exit_code: ended.exit_code,
+            at: ended.at,
+            restarting: restart.is_some(),
+        })?;
         drop(operation);
         if auto_remove {
             Box::pin(self.remove(container, true, true)).await?;

@@ -25,23 +25,32 @@ pub async fn resolve(client: &Client, name: &str) -> Result<Resolved> {
     let image = find(client, name).await?;
     let missing = || Error::not_found(format!("No such image: {}", shown(name)));
     let target = image.target.clone().ok_or_else(missing)?;
-    let (id, bytes) = config_of(client, &target.media_type, &target.digest).await.map_err(|error| match error {
-        // A name whose blobs are gone is of no use: the client may pull it again.
-        Failure::Call(error) if error.is_not_found() => missing(),
-        Failure::Call(error) => error.into(),
-        Failure::Document(text) => Error::system(format!("image {name}: {text}")),
-    })?;
+    let (id, bytes) =
+        config_of(client, &target.media_type, &target.digest).await.map_err(|error| match error {
+            // A name whose blobs are gone is of no use: the client may pull it again.
+            Failure::Call(error) if error.is_not_found() => missing(),
+            Failure::Call(error) => error.into(),
+            Failure::Document(text) => Error::system(format!("image {name}: {text}")),
+        })?;
     let bad = |error: String| Error::system(format!("image {name}: bad configuration: {error}"));
     let parsed = ImageConfig::parse(&bytes).map_err(|error| bad(error.to_string()))?;
     let json: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
     let defaults = super::config::without_nulls(json.get("config").cloned().unwrap_or_default());
-    let config = if defaults.is_null() { ContainerConfig::default() } else { serde_json::from_value(defaults).map_err(|error| bad(error.to_string()))? };
+    let config = if defaults.is_null() {
+        ContainerConfig::default()
+    } else {
+        serde_json::from_value(defaults).map_err(|error| bad(error.to_string()))?
+    };
     let chain_id = oci::chain_id(&parsed.rootfs.diff_ids).map(|chain| chain.to_string()).unwrap_or_default();
-    Ok(Resolved { reference: ImageRef { name: name.to_owned(), id, chain_id, stored_as: image.name }, config })
+    Ok(Resolved {
+        reference: ImageRef { name: name.to_owned(), id, chain_id, stored_as: image.name },
+        config,
+    })
 }
 
 fn shown(name: &str) -> String {
-    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.with_default_tag().familiar())
+    name.parse::<Reference>()
+        .map_or_else(|_| name.to_owned(), |reference| reference.with_default_tag().familiar())
 }
 
 async fn find(client: &Client, name: &str) -> Result<Image> {
@@ -67,7 +76,9 @@ async fn find(client: &Client, name: &str) -> Result<Image> {
     for image in client.images(&[]).await? {
         let Some(target) = image.target.clone() else { continue };
         let Ok((id, _)) = config_of(client, &target.media_type, &target.digest).await else { continue };
-        if id.strip_prefix("sha256:").is_some_and(|id| id.starts_with(hex)) || target.digest.ends_with(hex) && by_digest {
+        if id.strip_prefix("sha256:").is_some_and(|id| id.starts_with(hex))
+            || target.digest.ends_with(hex) && by_digest
+        {
             match &found {
                 Some((other, _)) if *other != id => return Err(missing()),
                 _ => found = Some((id, image)),

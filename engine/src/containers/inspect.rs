@@ -48,7 +48,11 @@ impl Containers {
             "NetworkSettings": self.network_settings(&record, version),
         });
         if size {
-            let own = self.client.snapshot_usage(&record.snapshotter, &record.id).await.map_or(0, |usage| usage.size);
+            let own = self
+                .client
+                .snapshot_usage(&record.snapshotter, &record.id)
+                .await
+                .map_or(0, |usage| usage.size);
             document["SizeRw"] = own.into();
             document["SizeRootFs"] = self.root_size(&record).await.saturating_add(own).into();
         }
@@ -74,8 +78,8 @@ impl Containers {
             entries.entry(name).or_insert_with(|| json!(settings));
         }
         if let mode @ ("host" | "none") = record.network_mode() {
-            let mut settings = crate::networks::EndpointSettings::default();
-            settings.network_id = self.networks.get(mode).map(|network| network.id).unwrap_or_default();
+            let network_id = self.networks.get(mode).map(|network| network.id).unwrap_or_default();
+            let settings = crate::networks::EndpointSettings { network_id, ..Default::default() };
             entries.insert(mode.to_owned(), json!(settings));
         }
         entries
@@ -94,8 +98,14 @@ impl Containers {
             }
         }
         let bridge = networks.get("bridge").cloned().unwrap_or_default();
-        let field = |key: &str, default: Value| bridge.get(key).filter(|value| !value.is_null()).cloned().unwrap_or(default);
-        let key = sandbox.as_ref().and_then(|sandbox| sandbox.netns.as_ref()).map(|path| path.display().to_string()).unwrap_or_default();
+        let field = |key: &str, default: Value| {
+            bridge.get(key).filter(|value| !value.is_null()).cloned().unwrap_or(default)
+        };
+        let key = sandbox
+            .as_ref()
+            .and_then(|sandbox| sandbox.netns.as_ref())
+            .map(|path| path.display().to_string())
+            .unwrap_or_default();
         json!({
             "Bridge": "",
             "SandboxID": if sandbox.is_some() { record.id.as_str() } else { "" },

@@ -26,7 +26,21 @@ pub struct ListRequest {
 }
 
 const KNOWN: &[&str] = &[
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network", "publish", "since", "status", "volume",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
 ];
 
 impl Containers {
@@ -39,7 +53,12 @@ impl Containers {
         filters.only(KNOWN)?;
         let select = Selection::new(self, filters).await?;
         let all = request.all || request.limit.is_some() || filters.has("status");
-        let mut found: Vec<(Arc<Container>, Record)> = self.registry.all().into_iter().map(|container| (container.clone(), container.record())).collect();
+        let mut found: Vec<(Arc<Container>, Record)> = self
+            .registry
+            .all()
+            .into_iter()
+            .map(|container| (container.clone(), container.record()))
+            .collect();
         found.sort_by(|(_, a), (_, b)| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
         found.retain(|(_, record)| (all || shown_running(record)) && select.takes(record));
         if let Some(limit) = request.limit {
@@ -49,7 +68,11 @@ impl Containers {
         for (_, record) in found {
             let mut row = self.row(&record);
             if request.size {
-                let size = self.client.snapshot_usage(&record.snapshotter, &record.id).await.map_or(0, |usage| usage.size);
+                let size = self
+                    .client
+                    .snapshot_usage(&record.snapshotter, &record.id)
+                    .await
+                    .map_or(0, |usage| usage.size);
                 row["SizeRw"] = size.into();
                 row["SizeRootFs"] = self.root_size(&record).await.saturating_add(size).into();
             }
@@ -64,13 +87,19 @@ impl Containers {
         while !key.is_empty() {
             let Ok(usage) = self.client.snapshot_usage(&record.snapshotter, &key).await else { break };
             total = total.saturating_add(usage.size);
-            key = self.client.snapshot(&record.snapshotter, &key).await.map(|info| info.parent).unwrap_or_default();
+            key = self
+                .client
+                .snapshot(&record.snapshotter, &key)
+                .await
+                .map(|info| info.parent)
+                .unwrap_or_default();
         }
         total
     }
 
     fn row(&self, record: &Record) -> Value {
-        let command = std::iter::once(&record.path).chain(&record.args).cloned().collect::<Vec<_>>().join(" ");
+        let command =
+            std::iter::once(&record.path).chain(&record.args).cloned().collect::<Vec<_>>().join(" ");
         json!({
             "Id": record.id,
             "Names": [format!("/{}", record.name)],
@@ -106,14 +135,28 @@ struct Selection<'a> {
 impl<'a> Selection<'a> {
     async fn new(containers: &Containers, filters: &'a Filters) -> Result<Self> {
         for status in filters.get("status") {
-            if !["created", "running", "paused", "restarting", "removing", "exited", "dead"].contains(&status.as_str()) {
+            if !["created", "running", "paused", "restarting", "removing", "exited", "dead"]
+                .contains(&status.as_str())
+            {
                 return Err(Error::invalid(format!(
                     "invalid filter 'status={status}': invalid value for state ({status}): must be one of created, running, paused, restarting, removing, exited, dead"
                 )));
             }
         }
-        let exited = filters.get("exited").iter().map(|code| code.parse().map_err(|_| Error::invalid(format!("invalid filter 'exited={code}'")))).collect::<Result<_>>()?;
-        let created = |key: &str| filters.get(key).first().map(|name| containers.registry.find(name).map(|container| container.read(|record| record.created))).transpose();
+        let exited = filters
+            .get("exited")
+            .iter()
+            .map(|code| code.parse().map_err(|_| Error::invalid(format!("invalid filter 'exited={code}'"))))
+            .collect::<Result<_>>()?;
+        let created = |key: &str| {
+            filters
+                .get(key)
+                .first()
+                .map(|name| {
+                    containers.registry.find(name).map(|container| container.read(|record| record.created))
+                })
+                .transpose()
+        };
         let mut ancestors = None;
         if filters.has("ancestor") {
             let mut images = Vec::new();
@@ -132,21 +175,52 @@ impl<'a> Selection<'a> {
         let filters = self.filters;
         let slashed = format!("/{}", record.name);
         let named = |(text, regex): &(String, Option<Regex>)| {
-            slashed.contains(text.as_str()) || regex.as_ref().is_some_and(|regex| regex.is_match(&record.name) || regex.is_match(&slashed))
+            slashed.contains(text.as_str())
+                || regex
+                    .as_ref()
+                    .is_some_and(|regex| regex.is_match(&record.name) || regex.is_match(&slashed))
         };
         let networks = || super::networking::endpoints(record).unwrap_or_default();
         filters.any("id", |id| record.id.starts_with(id.as_str()))
             && (self.names.is_empty() || self.names.iter().any(named))
             && filters.labels(&record.labels())
             && filters.any("status", |status| record.state.status.as_str() == status)
-            && (self.exited.is_empty() || (record.state.status == Status::Exited && self.exited.contains(&record.state.exit_code)))
+            && (self.exited.is_empty()
+                || (record.state.status == Status::Exited && self.exited.contains(&record.state.exit_code)))
             && self.before.is_none_or(|before| record.created < before)
             && self.since.is_none_or(|since| record.created > since)
-            && self.ancestors.as_ref().is_none_or(|images| images.iter().any(|(id, _)| *id == record.image.id))
-            && filters.any("volume", |volume| record.mounts.iter().any(|mount| mount.volume.as_ref() == Some(volume) || mount.destination == *volume || mount.source == *volume))
-            && filters.any("network", |network| networks().iter().any(|(name, settings)| name == network || settings.network_id.starts_with(network.as_str())))
-            && filters.any("expose", |port| record.config.exposed_ports.iter().flatten().any(|exposed| exposed.split('/').next() == port.split('/').next()))
-            && filters.any("publish", |port| record.host_config.port_bindings.iter().flatten().any(|(published, _)| published.split('/').next() == port.split('/').next()))
+            && self
+                .ancestors
+                .as_ref()
+                .is_none_or(|images| images.iter().any(|(id, _)| *id == record.image.id))
+            && filters.any("volume", |volume| {
+                record.mounts.iter().any(|mount| {
+                    mount.volume.as_ref() == Some(volume)
+                        || mount.destination == *volume
+                        || mount.source == *volume
+                })
+            })
+            && filters.any("network", |network| {
+                networks().iter().any(|(name, settings)| {
+                    name == network || settings.network_id.starts_with(network.as_str())
+                })
+            })
+            && filters.any("expose", |port| {
+                record
+                    .config
+                    .exposed_ports
+                    .iter()
+                    .flatten()
+                    .any(|exposed| exposed.split('/').next() == port.split('/').next())
+            })
+            && filters.any("publish", |port| {
+                record
+                    .host_config
+                    .port_bindings
+                    .iter()
+                    .flatten()
+                    .any(|(published, _)| published.split('/').next() == port.split('/').next())
+            })
             && filters.any("health", |health| health == "none")
             && filters.any("is-task", |value| value != "true")
     }
@@ -219,8 +293,17 @@ mod tests {
     fn durations_are_told_in_dockers_words() {
         let seconds = |seconds: i64| human(seconds * 1_000_000_000);
         for (value, text) in [
-            (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"), (150, "2 minutes"), (3600, "About an hour"),
-            (7300, "2 hours"), (172_800, "2 days"), (1_209_600, "2 weeks"), (5_500_000, "2 months"), (63_100_000, "2 years"),
+            (0, "Less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (60, "About a minute"),
+            (150, "2 minutes"),
+            (3600, "About an hour"),
+            (7300, "2 hours"),
+            (172_800, "2 days"),
+            (1_209_600, "2 weeks"),
+            (5_500_000, "2 months"),
+            (63_100_000, "2 years"),
         ] {
             assert_eq!(seconds(value), text);
         }

@@ -51,16 +51,27 @@ impl Containers {
     ///
     /// # Errors
     /// 400 without a stream, 501 for a driver that can't be read.
-    pub async fn logs(&self, container: &Arc<Container>, request: LogRequest) -> Result<mpsc::Receiver<(Output, Bytes)>> {
+    pub async fn logs(
+        &self,
+        container: &Arc<Container>,
+        request: LogRequest,
+    ) -> Result<mpsc::Receiver<(Output, Bytes)>> {
         if !request.stdout && !request.stderr {
             return Err(Error::invalid("Bad parameters: you must choose at least one stream"));
         }
         let record = container.record();
         if record.log_driver() == "none" {
-            return Err(Error::new(Kind::NotImplemented, "configured logging driver does not support reading"));
+            return Err(Error::new(
+                Kind::NotImplemented,
+                "configured logging driver does not support reading",
+            ));
         }
         let (format, path) = self.log_place(&record);
-        let options = ReadOptions { since: request.since.map(Timestamp::from_nanos), until: request.until.map(Timestamp::from_nanos), tail: request.tail };
+        let options = ReadOptions {
+            since: request.since.map(Timestamp::from_nanos),
+            until: request.until.map(Timestamp::from_nanos),
+            tail: request.tail,
+        };
         let (sender, receiver) = mpsc::channel(64);
         let (control_sender, control) = oneshot::channel();
         let watched = sender.clone();
@@ -148,7 +159,12 @@ mod tests {
     #[test]
     fn stamps_and_details_stand_before_the_text() {
         let attrs = [("a".to_owned(), "1".to_owned()), ("tag".to_owned(), "x".to_owned())].into();
-        let entry = Entry { log: b"hi\n".to_vec(), stream: Stream::Stdout, time: Timestamp::from_nanos(500_000_000), attrs };
+        let entry = Entry {
+            log: b"hi\n".to_vec(),
+            stream: Stream::Stdout,
+            time: Timestamp::from_nanos(500_000_000),
+            attrs,
+        };
         let request = LogRequest { stdout: true, timestamps: true, details: true, ..LogRequest::default() };
         let (_, text) = render(&entry, &request).expect("wanted");
         assert_eq!(&text[..], b"1970-01-01T00:00:00.500000000Z a=1,tag=x hi\n");

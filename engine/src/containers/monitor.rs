@@ -53,7 +53,10 @@ impl Containers {
         match envelope.topic.as_str() {
             topics::TASK_EXIT => {
                 let Ok(exit) = typeurl::unpack::<TaskExit>(&event) else { return };
-                let at = exit.exited_at.and_then(|time| std::time::SystemTime::try_from(time).ok()).map_or_else(crate::timestamp::now, crate::timestamp::from_system);
+                let at = exit
+                    .exited_at
+                    .and_then(|time| std::time::SystemTime::try_from(time).ok())
+                    .map_or_else(crate::timestamp::now, crate::timestamp::from_system);
                 if exit.id != exit.container_id && !exit.id.is_empty() {
                     self.exec_ended(&exit.container_id, &exit.id, i64::from(exit.exit_status));
                     return;
@@ -63,7 +66,11 @@ impl Containers {
                 let containers = self.clone();
                 tokio::spawn(async move {
                     if let Err(error) = containers.ended(&container, ended).await {
-                        tracing::error!(container = container.id, error = error.full_text(), "an exit could not be taken in");
+                        tracing::error!(
+                            container = container.id,
+                            error = error.full_text(),
+                            "an exit could not be taken in"
+                        );
                     }
                 });
             }
@@ -71,7 +78,11 @@ impl Containers {
                 let Ok(oom) = typeurl::unpack::<TaskOom>(&event) else { return };
                 let Some(container) = self.registry.get(&oom.container_id) else { return };
                 if let Err(error) = self.out_of_memory(&container) {
-                    tracing::warn!(container = container.id, error = error.full_text(), "an out-of-memory kill isn't on record");
+                    tracing::warn!(
+                        container = container.id,
+                        error = error.full_text(),
+                        "an out-of-memory kill isn't on record"
+                    );
                 }
             }
             _ => {}
@@ -82,7 +93,11 @@ impl Containers {
     async fn compare_all(&self) {
         for container in self.registry.all() {
             if let Err(error) = self.compare(&container).await {
-                tracing::warn!(container = container.id, error = error.full_text(), "could not be compared with its task");
+                tracing::warn!(
+                    container = container.id,
+                    error = error.full_text(),
+                    "could not be compared with its task"
+                );
             }
         }
         self.compare_execs().await;

@@ -44,14 +44,24 @@ const TMPFS_DEFAULTS: &[&str] = &["noexec", "nosuid", "nodev"];
 ///
 /// # Errors
 /// 400 in docker's words.
-pub fn plan(host: &HostConfig, image_volumes: &[String], volumes_root: &Path, registry: &Registry) -> Result<Vec<MountPoint>> {
+pub fn plan(
+    host: &HostConfig,
+    image_volumes: &[String],
+    volumes_root: &Path,
+    registry: &Registry,
+) -> Result<Vec<MountPoint>> {
     let mut mounts: Vec<MountPoint> = Vec::new();
     for text in host.volumes_from.iter().flatten() {
         let (name, mode) = text.split_once(':').unwrap_or((text, ""));
         let other = registry.find(name).map_err(|error| error.with_kind(Kind::InvalidParameter))?;
-        for mount in other.read(|record| record.mounts.clone()).into_iter().filter(|mount| mount.kind != "tmpfs") {
+        for mount in
+            other.read(|record| record.mounts.clone()).into_iter().filter(|mount| mount.kind != "tmpfs")
+        {
             let rw = mount.rw && mode != "ro";
-            put(&mut mounts, MountPoint { rw, anonymous: false, copy_up: false, mode: mode.to_owned(), ..mount });
+            put(
+                &mut mounts,
+                MountPoint { rw, anonymous: false, copy_up: false, mode: mode.to_owned(), ..mount },
+            );
         }
     }
     let mut taken = std::collections::HashSet::new();
@@ -71,14 +81,28 @@ pub fn plan(host: &HostConfig, image_volumes: &[String], volumes_root: &Path, re
     for (destination, options) in host.tmpfs.iter().flatten() {
         let destination = clean(destination)?;
         let options = options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect();
-        add(&mut mounts, MountPoint { kind: "tmpfs".into(), destination, rw: true, tmpfs_options: tmpfs(options), ..MountPoint::default() })?;
+        add(
+            &mut mounts,
+            MountPoint {
+                kind: "tmpfs".into(),
+                destination,
+                rw: true,
+                tmpfs_options: tmpfs(options),
+                ..MountPoint::default()
+            },
+        )?;
     }
     for destination in image_volumes {
         let destination = clean(destination)?;
         if !mounts.iter().any(|mount| mount.destination == destination) {
             let name = crate::id::random();
             let source = volumes_root.join(&name).join("_data").display().to_string();
-            mounts.push(MountPoint { anonymous: true, copy_up: true, shown: true, ..volume(&name, source, destination) });
+            mounts.push(MountPoint {
+                anonymous: true,
+                copy_up: true,
+                shown: true,
+                ..volume(&name, source, destination)
+            });
         }
     }
     mounts.sort_by_key(|mount| mount.destination.split('/').filter(|part| !part.is_empty()).count());
@@ -91,7 +115,14 @@ fn put(mounts: &mut Vec<MountPoint>, mount: MountPoint) {
 }
 
 fn volume(name: &str, source: String, destination: String) -> MountPoint {
-    MountPoint { kind: "volume".into(), volume: Some(name.to_owned()), source, destination, rw: true, ..MountPoint::default() }
+    MountPoint {
+        kind: "volume".into(),
+        volume: Some(name.to_owned()),
+        source,
+        destination,
+        rw: true,
+        ..MountPoint::default()
+    }
 }
 
 fn tmpfs(mut options: Vec<String>) -> Vec<String> {
@@ -115,7 +146,9 @@ fn parse_bind(text: &str, volumes_root: &Path) -> Result<MountPoint> {
         _ => return Err(Error::invalid(format!("invalid volume specification: '{text}'"))),
     };
     if !destination.starts_with('/') {
-        return Err(bad(&format!("invalid mount config for type \"bind\": invalid mount path: '{destination}' mount path must be absolute")));
+        return Err(bad(&format!(
+            "invalid mount config for type \"bind\": invalid mount path: '{destination}' mount path must be absolute"
+        )));
     }
     let destination = clean(destination).map_err(|error| bad(&error.to_string()))?;
     let (mut rw, mut propagation, mut copy_up) = (true, String::new(), true);
@@ -124,7 +157,9 @@ fn parse_bind(text: &str, volumes_root: &Path) -> Result<MountPoint> {
             "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" => {}
             "ro" => rw = false,
             "nocopy" => copy_up = false,
-            "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => option.clone_into(&mut propagation),
+            "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => {
+                option.clone_into(&mut propagation)
+            }
             _ => return Err(Error::invalid(format!("invalid mode: {mode}"))),
         }
     }
@@ -135,12 +170,30 @@ fn parse_bind(text: &str, volumes_root: &Path) -> Result<MountPoint> {
         }
         let source = clean_source(source);
         let kind = "bind".into();
-        return Ok(MountPoint { kind, source, destination, mode, rw, propagation, make_source: true, shown: true, ..MountPoint::default() });
+        return Ok(MountPoint {
+            kind,
+            source,
+            destination,
+            mode,
+            rw,
+            propagation,
+            make_source: true,
+            shown: true,
+            ..MountPoint::default()
+        });
     }
     let anonymous = source.is_empty();
     let name = if anonymous { crate::id::random() } else { check_volume_name(source)?.to_owned() };
     let source = volumes_root.join(&name).join("_data").display().to_string();
-    Ok(MountPoint { mode, rw, copy_up, anonymous, shown: true, propagation, ..volume(&name, source, destination) })
+    Ok(MountPoint {
+        mode,
+        rw,
+        copy_up,
+        anonymous,
+        shown: true,
+        propagation,
+        ..volume(&name, source, destination)
+    })
 }
 
 fn parse_mount(mount: &Mount, volumes_root: &Path) -> Result<MountPoint> {
@@ -166,16 +219,34 @@ fn parse_mount(mount: &Mount, volumes_root: &Path) -> Result<MountPoint> {
             if !make_source && !Path::new(source).exists() {
                 return Err(bad(format!("bind source path does not exist: {source}")));
             }
-            let propagation = options.and_then(|options| options.propagation).map(|propagation| propagation.to_string());
-            let propagation = propagation.filter(|text| !text.is_empty()).unwrap_or_else(|| "rprivate".into());
-            Ok(MountPoint { kind: "bind".into(), source: clean_source(source), destination, rw, propagation, make_source, shown: true, ..MountPoint::default() })
+            let propagation =
+                options.and_then(|options| options.propagation).map(|propagation| propagation.to_string());
+            let propagation =
+                propagation.filter(|text| !text.is_empty()).unwrap_or_else(|| "rprivate".into());
+            Ok(MountPoint {
+                kind: "bind".into(),
+                source: clean_source(source),
+                destination,
+                rw,
+                propagation,
+                make_source,
+                shown: true,
+                ..MountPoint::default()
+            })
         }
         MountTypeEnum::VOLUME => {
             let anonymous = source.is_empty();
             let name = if anonymous { crate::id::random() } else { check_volume_name(source)?.to_owned() };
             let source = volumes_root.join(&name).join("_data").display().to_string();
             let copy_up = mount.volume_options.as_ref().and_then(|options| options.no_copy) != Some(true);
-            Ok(MountPoint { rw, copy_up, anonymous, mode: "z".into(), shown: true, ..volume(&name, source, destination) })
+            Ok(MountPoint {
+                rw,
+                copy_up,
+                anonymous,
+                mode: "z".into(),
+                shown: true,
+                ..volume(&name, source, destination)
+            })
         }
         MountTypeEnum::TMPFS => {
             let mut options = Vec::new();
@@ -186,7 +257,14 @@ fn parse_mount(mount: &Mount, volumes_root: &Path) -> Result<MountPoint> {
             if !rw {
                 options.push("ro".into());
             }
-            Ok(MountPoint { kind: "tmpfs".into(), destination, rw, tmpfs_options: tmpfs(options), shown: true, ..MountPoint::default() })
+            Ok(MountPoint {
+                kind: "tmpfs".into(),
+                destination,
+                rw,
+                tmpfs_options: tmpfs(options),
+                shown: true,
+                ..MountPoint::default()
+            })
         }
         _ => Err(Error::invalid(format!("mount type unknown: \"{kind}\""))),
     }
@@ -203,7 +281,9 @@ fn clean(path: &str) -> Result<String> {
         }
     }
     if parts.is_empty() {
-        return Err(Error::invalid("invalid mount config for type \"bind\": invalid specification: destination can't be '/'"));
+        return Err(Error::invalid(
+            "invalid mount config for type \"bind\": invalid specification: destination can't be '/'",
+        ));
     }
     Ok(format!("/{}", parts.join("/")))
 }
@@ -222,7 +302,9 @@ fn check_volume_name(name: &str) -> Result<&str> {
         )));
     }
     if name.len() < 2 {
-        return Err(Error::invalid(format!("create {name}: volume name is too short, names should be at least two alphanumeric characters")));
+        return Err(Error::invalid(format!(
+            "create {name}: volume name is too short, names should be at least two alphanumeric characters"
+        )));
     }
     Ok(name)
 }
@@ -237,7 +319,12 @@ pub fn make_sources(mounts: &[MountPoint], volumes: &Volumes) -> Result<()> {
             volumes.attach(name, mount.anonymous)?;
         } else if mount.make_source && !Path::new(&mount.source).exists() {
             let made = std::fs::create_dir_all(&mount.source);
-            made.map_err(|source| Error::caused(format!("error while creating mount source path '{}': mkdir", mount.source), source))?;
+            made.map_err(|source| {
+                Error::caused(
+                    format!("error while creating mount source path '{}': mkdir", mount.source),
+                    source,
+                )
+            })?;
         }
     }
     Ok(())
@@ -254,7 +341,10 @@ mod tests {
     #[test]
     fn a_source_with_a_slash_is_a_path_and_one_without_a_volume() {
         let path = bind("/data/../srv:/x/:ro").expect("path");
-        assert_eq!((path.kind.as_str(), path.source.as_str(), path.destination.as_str(), path.rw), ("bind", "/srv", "/x", false));
+        assert_eq!(
+            (path.kind.as_str(), path.source.as_str(), path.destination.as_str(), path.rw),
+            ("bind", "/srv", "/x", false)
+        );
         let named = bind("vol:/x").expect("volume");
         assert_eq!((named.volume.as_deref(), named.source.as_str()), (Some("vol"), "/v/vol/_data"));
         assert!(named.copy_up && !named.anonymous);
@@ -281,12 +371,17 @@ mod tests {
         let store = crate::store::Store::open(&dir.path().join("db")).expect("store");
         let registry = Registry::load(store, dir.path()).expect("registry");
         let host = HostConfig { binds: Some(vec!["/tmp:/data".into()]), ..HostConfig::default() };
-        let mounts = plan(&host, &["/data".into(), "/a/b/c".into(), "/z".into()], Path::new("/v"), &registry).expect("plan");
+        let mounts = plan(&host, &["/data".into(), "/a/b/c".into(), "/z".into()], Path::new("/v"), &registry)
+            .expect("plan");
         let destinations: Vec<_> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
         assert_eq!(destinations, ["/data", "/z", "/a/b/c"], "by depth");
         assert_eq!(mounts.iter().filter(|mount| mount.anonymous).count(), 2);
-        let twice = HostConfig { binds: Some(vec!["/tmp:/d".into(), "/var:/d".into()]), ..HostConfig::default() };
-        assert_eq!(plan(&twice, &[], Path::new("/v"), &registry).expect_err("twice").to_string(), "Duplicate mount point: /d");
+        let twice =
+            HostConfig { binds: Some(vec!["/tmp:/d".into(), "/var:/d".into()]), ..HostConfig::default() };
+        assert_eq!(
+            plan(&twice, &[], Path::new("/v"), &registry).expect_err("twice").to_string(),
+            "Duplicate mount point: /d"
+        );
     }
 
     #[test]

@@ -5,18 +5,88 @@ use rand::seq::IndexedRandom as _;
 use crate::error::{Error, Result};
 
 const ADJECTIVES: &[&str] = &[
-    "amber", "brave", "bright", "calm", "clever", "cosy", "curious", "daring", "eager", "early", "fair", "fluent", "fond", "frosty", "gentle",
-    "glad", "golden", "happy", "honest", "humble", "jolly", "keen", "kind", "lively", "lucky", "mellow", "merry", "mild", "neat", "noble",
-    "patient", "plucky", "polite", "proud", "quick", "quiet", "rapid", "rosy", "serene", "sharp", "silent", "sleepy", "smart", "snug", "solid",
-    "steady", "sunny", "swift", "tidy", "trusty", "vivid", "warm", "wise", "witty", "young", "zesty",
+    "amber", "brave", "bright", "calm", "clever", "cosy", "curious", "daring", "eager", "early", "fair",
+    "fluent", "fond", "frosty", "gentle", "glad", "golden", "happy", "honest", "humble", "jolly", "keen",
+    "kind", "lively", "lucky", "mellow", "merry", "mild", "neat", "noble", "patient", "plucky", "polite",
+    "proud", "quick", "quiet", "rapid", "rosy", "serene", "sharp", "silent", "sleepy", "smart", "snug",
+    "solid", "steady", "sunny", "swift", "tidy", "trusty", "vivid", "warm", "wise", "witty", "young",
+    "zesty",
 ];
 const SURNAMES: &[&str] = &[
-    "agnesi", "babbage", "bell", "bohr", "boole", "bose", "brahe", "carson", "cerf", "chandrasekhar", "church", "clarke", "cori", "curie",
-    "darwin", "dijkstra", "dirac", "easley", "einstein", "erdos", "euclid", "euler", "faraday", "fermat", "fermi", "feynman", "franklin",
-    "galileo", "galois", "gauss", "goldberg", "goodall", "hamilton", "hawking", "heisenberg", "hertz", "hopper", "hypatia", "jemison",
-    "johnson", "kepler", "khorana", "knuth", "kovalevskaya", "lamarr", "leakey", "lovelace", "maxwell", "mayer", "meitner", "mendel",
-    "mirzakhani", "moore", "nash", "newton", "nobel", "noether", "pascal", "pasteur", "perlman", "planck", "ramanujan", "ritchie", "rubin",
-    "shannon", "swartz", "tesla", "thompson", "torvalds", "turing", "wiles", "wright", "wu", "yalow",
+    "agnesi",
+    "babbage",
+    "bell",
+    "bohr",
+    "boole",
+    "bose",
+    "brahe",
+    "carson",
+    "cerf",
+    "chandrasekhar",
+    "church",
+    "clarke",
+    "cori",
+    "curie",
+    "darwin",
+    "dijkstra",
+    "dirac",
+    "easley",
+    "einstein",
+    "erdos",
+    "euclid",
+    "euler",
+    "faraday",
+    "fermat",
+    "fermi",
+    "feynman",
+    "franklin",
+    "galileo",
+    "galois",
+    "gauss",
+    "goldberg",
+    "goodall",
+    "hamilton",
+    "hawking",
+    "heisenberg",
+    "hertz",
+    "hopper",
+    "hypatia",
+    "jemison",
+    "johnson",
+    "kepler",
+    "khorana",
+    "knuth",
+    "kovalevskaya",
+    "lamarr",
+    "leakey",
+    "lovelace",
+    "maxwell",
+    "mayer",
+    "meitner",
+    "mendel",
+    "mirzakhani",
+    "moore",
+    "nash",
+    "newton",
+    "nobel",
+    "noether",
+    "pascal",
+    "pasteur",
+    "perlman",
+    "planck",
+    "ramanujan",
+    "ritchie",
+    "rubin",
+    "shannon",
+    "swartz",
+    "tesla",
+    "thompson",
+    "torvalds",
+    "turing",
+    "wiles",
+    "wright",
+    "wu",
+    "yalow",
 ];
 
 /// Checks a name as given; answers it without its slash.
@@ -29,7 +99,13 @@ pub fn check(name: &str) -> Result<&str> {
     let good = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric())
         && bare.len() > 1
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
-    if good { Ok(bare) } else { Err(Error::invalid(format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"))) }
+    if good {
+        Ok(bare)
+    } else {
+        Err(Error::invalid(format!(
+            "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+        )))
+    }
 }
 
 /// A name that `is_free`.
@@ -58,7 +134,10 @@ mod tests {
         assert_eq!(check("/web-1.a_b").expect("good"), "web-1.a_b");
         for bad in ["-bad", "a", "", "/!", "a b", "ä1"] {
             let text = check(bad).expect_err(bad).to_string();
-            assert_eq!(text, format!("Invalid container name ({bad}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"));
+            assert_eq!(
+                text,
+                format!("Invalid container name ({bad}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+            );
         }
     }
 

@@ -96,7 +96,11 @@ impl Containers {
         let other = self.registry.find(name)?;
         let status = other.state().status;
         if !status.has_process() {
-            let text = format!("cannot join {kind} namespace of a non running container: container {} is {}", other.read(|record| record.name.clone()), status.as_str());
+            let text = format!(
+                "cannot join {kind} namespace of a non running container: container {} is {}",
+                other.read(|record| record.name.clone()),
+                status.as_str()
+            );
             return Err(Error::conflict(text));
         }
         Ok(other)
@@ -108,7 +112,9 @@ pub(super) fn endpoints(record: &Record) -> Result<BTreeMap<String, EndpointSett
     let mut all = BTreeMap::new();
     for (name, settings) in &record.endpoints {
         let settings = serde_json::to_value(settings).and_then(serde_json::from_value);
-        let settings: EndpointSettings = settings.map_err(|source| Error::invalid(format!("invalid endpoint settings for network {name}: {source}")))?;
+        let settings: EndpointSettings = settings.map_err(|source| {
+            Error::invalid(format!("invalid endpoint settings for network {name}: {source}"))
+        })?;
         all.insert(name.clone(), settings);
     }
     let mode = record.network_mode();
@@ -120,19 +126,35 @@ pub(super) fn endpoints(record: &Record) -> Result<BTreeMap<String, EndpointSett
 
 #[async_trait::async_trait]
 impl crate::api::networks::Members for Containers {
-    async fn connect(&self, name: &str, network: &networks::Network, settings: EndpointSettings) -> Result<String> {
+    async fn connect(
+        &self,
+        name: &str,
+        network: &networks::Network,
+        settings: EndpointSettings,
+    ) -> Result<String> {
         let container = self.registry.find(name)?;
         let _operation = container.operation.lock().await;
         let already = container.record();
         if already.network_mode() == "host" {
-            return Err(Error::new(Kind::Forbidden, "container sharing network namespace with another container or host cannot be connected to any other network"));
+            return Err(Error::new(
+                Kind::Forbidden,
+                "container sharing network namespace with another container or host cannot be connected to any other network",
+            ));
         }
-        let known = |key: &String| *key == network.name || *key == network.id || (key.len() >= 12 && network.id.starts_with(key.as_str()));
+        let known = |key: &String| {
+            *key == network.name
+                || *key == network.id
+                || (key.len() >= 12 && network.id.starts_with(key.as_str()))
+        };
         if endpoints(&already)?.keys().any(|key| known(key)) {
-            return Err(Error::new(Kind::Forbidden, format!("endpoint with name {} already exists in network {}", already.name, network.name)));
+            return Err(Error::new(
+                Kind::Forbidden,
+                format!("endpoint with name {} already exists in network {}", already.name, network.name),
+            ));
         }
         let stored = serde_json::to_value(&settings).and_then(serde_json::from_value);
-        let stored = stored.map_err(|source| Error::invalid(format!("invalid endpoint settings: {source}")))?;
+        let stored =
+            stored.map_err(|source| Error::invalid(format!("invalid endpoint settings: {source}")))?;
         if container.state().status.has_process() {
             let sandbox = self.networks.connect(&container.id, &network.id, settings).await?;
             self.write_hosts(&container.id, &sandbox.files.hosts)?;
@@ -158,9 +180,12 @@ impl crate::api::networks::Members for Containers {
         };
         let _operation = container.operation.lock().await;
         let keys: Vec<String> = endpoints(&container.record())?.into_keys().collect();
-        let known = |key: &&String| **key == network.name || **key == network.id;
+        let known = |key: &&String| [&network.name, &network.id].contains(key);
         let Some(key) = keys.iter().find(known).cloned() else {
-            return Err(Error::system(format!("container {} is not connected to the network {}", container.id, network.name)));
+            return Err(Error::system(format!(
+                "container {} is not connected to the network {}",
+                container.id, network.name
+            )));
         };
         if container.state().status.has_process() {
             let sandbox = self.networks.disconnect(&container.id, &network.id).await?;
@@ -183,6 +208,7 @@ impl Containers {
     /// Into the same file: it is bound into the container.
     fn write_hosts(&self, id: &str, text: &str) -> Result<()> {
         let path = self.data_dir(id).join("hosts");
-        std::fs::write(&path, text).map_err(|source| Error::caused(format!("write {}", path.display()), source))
+        std::fs::write(&path, text)
+            .map_err(|source| Error::caused(format!("write {}", path.display()), source))
     }
 }

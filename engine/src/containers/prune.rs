@@ -21,16 +21,26 @@ impl Containers {
         for container in self.registry.all() {
             let record = container.record();
             let stopped = matches!(record.state.status, Status::Created | Status::Exited | Status::Dead);
-            if !stopped || record.intent.is_some() || !filters.labels(&record.labels()) || until.is_some_and(|until| record.created > until) {
+            if !stopped
+                || record.intent.is_some()
+                || !filters.labels(&record.labels())
+                || until.is_some_and(|until| record.created > until)
+            {
                 continue;
             }
-            let size = self.client.snapshot_usage(&record.snapshotter, &record.id).await.map_or(0, |usage| usage.size);
+            let size = self
+                .client
+                .snapshot_usage(&record.snapshotter, &record.id)
+                .await
+                .map_or(0, |usage| usage.size);
             match self.remove(&container, false, false).await {
                 Ok(()) => {
                     removed.push(container.id.clone());
                     freed += size;
                 }
-                Err(error) => tracing::warn!(container = container.id, error = error.full_text(), "not pruned"),
+                Err(error) => {
+                    tracing::warn!(container = container.id, error = error.full_text(), "not pruned")
+                }
             }
         }
         self.events.publish("container", "prune", "", [("reclaimed".to_owned(), freed.to_string())].into());
@@ -43,7 +53,8 @@ fn cutoff(text: &str) -> Result<i64> {
     if let Some(duration) = duration(text) {
         return Ok(crate::timestamp::now() - duration);
     }
-    crate::timestamp::parse(text).map_err(|error| Error::invalid(format!("invalid filter 'until={text}': {error}")))
+    crate::timestamp::parse(text)
+        .map_err(|error| Error::invalid(format!("invalid filter 'until={text}': {error}")))
 }
 
 fn duration(text: &str) -> Option<i64> {

@@ -18,14 +18,23 @@ impl Containers {
     pub(super) async fn task_end(&self, id: &str, pid: u32) -> Result<Option<Ended>> {
         let task = match self.client.task(id, "").await {
             Ok(task) => task,
-            Err(error) if error.is_not_found() => return Ok(Some(Ended { pid, exit_code: LOST, at: crate::timestamp::now() })),
+            Err(error) if error.is_not_found() => {
+                return Ok(Some(Ended { pid, exit_code: LOST, at: crate::timestamp::now() }));
+            }
             Err(error) => return Err(error.into()),
         };
         if task.status != TaskStatus::Stopped as i32 {
             return Ok(None);
         }
-        let at = task.exited_at.and_then(|time| std::time::SystemTime::try_from(time).ok()).map(crate::timestamp::from_system);
-        Ok(Some(Ended { pid, exit_code: i64::from(task.exit_status), at: at.filter(|at| *at > 0).unwrap_or_else(crate::timestamp::now) }))
+        let at = task
+            .exited_at
+            .and_then(|time| std::time::SystemTime::try_from(time).ok())
+            .map(crate::timestamp::from_system);
+        Ok(Some(Ended {
+            pid,
+            exit_code: i64::from(task.exit_status),
+            at: at.filter(|at| *at > 0).unwrap_or_else(crate::timestamp::now),
+        }))
     }
 
     /// Brings records and the world together. Containers that live go on; ends that happened meanwhile are
@@ -38,15 +47,25 @@ impl Containers {
         for container in &all {
             super::rootfs::release(&self.rootfs_dir(&container.id));
             if let Err(error) = self.adopt(container).await {
-                tracing::error!(container = container.id, error = error.full_text(), "could not be taken over as it should");
+                tracing::error!(
+                    container = container.id,
+                    error = error.full_text(),
+                    "could not be taken over as it should"
+                );
             }
         }
         // First the sandboxes of the living are mended, then the dead are buried (which releases theirs).
         let lives = |container: &&Arc<Container>| container.state().status.has_process();
-        self.networks.reconcile(all.iter().filter(lives).map(|container| container.id.clone()).collect()).await?;
+        self.networks
+            .reconcile(all.iter().filter(lives).map(|container| container.id.clone()).collect())
+            .await?;
         for container in all.iter().filter(lives) {
             if let Err(error) = self.compare(container).await {
-                tracing::error!(container = container.id, error = error.full_text(), "could not be compared with its task");
+                tracing::error!(
+                    container = container.id,
+                    error = error.full_text(),
+                    "could not be compared with its task"
+                );
             }
         }
         Ok(())
@@ -65,14 +84,22 @@ impl Containers {
                 };
                 if record.auto_remove() && record.state.status == Status::Exited {
                     if let Err(error) = containers.remove(&container, true, true).await {
-                        tracing::warn!(container = container.id, error = error.full_text(), "could not be removed after its end");
+                        tracing::warn!(
+                            container = container.id,
+                            error = error.full_text(),
+                            "could not be removed after its end"
+                        );
                     }
                 } else if again {
                     let _operation = container.operation.lock().await;
                     if matches!(container.state().status, Status::Restarting | Status::Exited)
                         && let Err(error) = containers.start_locked(&container).await
                     {
-                        tracing::warn!(container = container.id, error = error.full_text(), "could not be started again");
+                        tracing::warn!(
+                            container = container.id,
+                            error = error.full_text(),
+                            "could not be started again"
+                        );
                     }
                 }
             });
@@ -100,6 +127,7 @@ impl Containers {
             None => {}
         }
         if record.state.status.has_process() {
+            container.streams.begin();
             let task = self.client.task(&record.id, "").await;
             if let Ok(task) = task {
                 // A freeze or thaw may have been cut off between deed and record.
@@ -118,8 +146,15 @@ impl Containers {
     async fn adopt_start(&self, container: &Arc<Container>) -> Result<()> {
         let id = container.id.as_str();
         match self.client.task(id, "").await {
-            Ok(task) if task.status != TaskStatus::Created as i32 && task.status != TaskStatus::Unknown as i32 => {
-                tracing::info!(container = id, pid = task.pid, "a start was cut off after the process ran: taken over");
+            Ok(task)
+                if task.status != TaskStatus::Created as i32 && task.status != TaskStatus::Unknown as i32 =>
+            {
+                tracing::info!(
+                    container = id,
+                    pid = task.pid,
+                    "a start was cut off after the process ran: taken over"
+                );
+                container.streams.begin();
                 container.update(|record| {
                     record.intent = None;
                     let change = Change::Started { pid: task.pid, at: crate::timestamp::now() };

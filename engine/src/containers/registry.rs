@@ -119,7 +119,8 @@ impl Registry {
     /// # Errors
     /// The disk fails.
     pub fn load(store: Store, exec_root: &std::path::Path) -> Result<Self> {
-        let registry = Self { store: store.clone(), exec_root: exec_root.to_path_buf(), index: Mutex::default() };
+        let registry =
+            Self { store: store.clone(), exec_root: exec_root.to_path_buf(), index: Mutex::default() };
         for (id, record) in store.all::<Record>(TABLE)? {
             let mut index = registry.lock();
             index.names.insert(record.name.clone(), id.clone());
@@ -194,7 +195,8 @@ impl Registry {
         if reference.is_empty() || !reference.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(missing());
         }
-        let mut found = index.by_id.range(reference.to_owned()..).take_while(|(id, _)| id.starts_with(reference));
+        let mut found =
+            index.by_id.range(reference.to_owned()..).take_while(|(id, _)| id.starts_with(reference));
         match (found.next(), found.next()) {
             (None, _) => Err(missing()),
             (Some((_, container)), None) => Ok(container.clone()),
@@ -219,7 +221,9 @@ impl Registry {
 
     /// Ids of the containers that use a volume.
     pub fn using_volume(&self, name: &str) -> Vec<String> {
-        let uses = |container: &Arc<Container>| container.read(|record| record.mounts.iter().any(|mount| mount.volume.as_deref() == Some(name)));
+        let uses = |container: &Arc<Container>| {
+            container.read(|record| record.mounts.iter().any(|mount| mount.volume.as_deref() == Some(name)))
+        };
         self.all().into_iter().filter(uses).map(|container| container.id.clone()).collect()
     }
 
@@ -229,7 +233,8 @@ impl Registry {
     }
 
     fn shell(&self, record: Record) -> Arc<Container> {
-        let pulse = Pulse { state: record.state.clone(), last_exit: record.state.exit_code, ..Pulse::default() };
+        let pulse =
+            Pulse { state: record.state.clone(), last_exit: record.state.exit_code, ..Pulse::default() };
         Arc::new(Container {
             id: record.id.clone(),
             operation: tokio::sync::Mutex::default(),
@@ -278,7 +283,11 @@ mod tests {
         registry.add(record("a", "web")).expect("first");
         let error = registry.add(record("b", "web")).expect_err("second");
         assert_eq!(error.kind(), crate::error::Kind::Conflict);
-        assert!(error.to_string().starts_with("Conflict. The container name \"/web\" is already in use by container \"aaaa"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("Conflict. The container name \"/web\" is already in use by container \"aaaa")
+        );
     }
 
     #[test]
@@ -290,7 +299,10 @@ mod tests {
         assert_eq!(registry.find("/one").expect("by name").id, "ab".repeat(32));
         assert_eq!(registry.find("abab").expect("name first").id, "ac".repeat(32));
         assert_eq!(registry.find("aba").expect("prefix").id, "ab".repeat(32));
-        assert_eq!(registry.find("a").expect_err("two").to_string(), "multiple IDs found with provided prefix: a");
+        assert_eq!(
+            registry.find("a").expect_err("two").to_string(),
+            "multiple IDs found with provided prefix: a"
+        );
         assert_eq!(registry.find("zz").expect_err("none").to_string(), "No such container: zz");
     }
 

@@ -21,20 +21,40 @@ impl Containers {
     ///
     /// # Errors
     /// As [`remove`](Self::remove).
-    pub async fn remove_as(&self, container: &Arc<Container>, reference: &str, force: bool, volumes: bool) -> Result<()> {
-        let refuse = |why: &str| Err(Error::conflict(format!("cannot remove container \"{reference}\": container is {why}")));
+    pub async fn remove_as(
+        &self,
+        container: &Arc<Container>,
+        reference: &str,
+        force: bool,
+        volumes: bool,
+    ) -> Result<()> {
+        let refuse = |why: &str| {
+            Err(Error::conflict(format!("cannot remove container \"{reference}\": container is {why}")))
+        };
         for _ in 0..3 {
             match container.state().status {
-                Status::Running if !force => return refuse("running: stop the container before removing or force remove"),
+                Status::Running if !force => {
+                    return refuse("running: stop the container before removing or force remove");
+                }
                 Status::Paused if !force => return refuse("paused and must be unpaused first"),
-                Status::Restarting if !force => return refuse("restarting: stop the container before removing or force remove"),
-                Status::Removing => return Err(Error::conflict(format!("removal of container {reference} is already in progress"))),
+                Status::Restarting if !force => {
+                    return refuse("restarting: stop the container before removing or force remove");
+                }
+                Status::Removing => {
+                    return Err(Error::conflict(format!(
+                        "removal of container {reference} is already in progress"
+                    )));
+                }
                 Status::Running | Status::Paused => self.kill_for_removal(container).await?,
                 _ => {}
             }
             let _operation = container.operation.lock().await;
             if container.watch().borrow().removed {
-                return if force { Ok(()) } else { Err(Error::not_found(format!("No such container: {reference}"))) };
+                return if force {
+                    Ok(())
+                } else {
+                    Err(Error::not_found(format!("No such container: {reference}")))
+                };
             }
             // Somebody may have started it between the end and this lock.
             if container.state().status.has_process() {
@@ -63,7 +83,14 @@ impl Containers {
             Ok(record) => record,
             Err(error) => {
                 container.apply(Change::RemovalFailed)?;
-                return Err(Error::new(Kind::System, format!("container {}: driver failed to remove root filesystem: {}", container.id, error.full_text())));
+                return Err(Error::new(
+                    Kind::System,
+                    format!(
+                        "container {}: driver failed to remove root filesystem: {}",
+                        container.id,
+                        error.full_text()
+                    ),
+                ));
             }
         };
         self.unmake(container).await;

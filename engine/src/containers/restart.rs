@@ -63,7 +63,11 @@ impl Containers {
                 Ok(())
             });
             if let Err(error) = counted {
-                tracing::warn!(container = container.id, error = error.full_text(), "a restart isn't counted");
+                tracing::warn!(
+                    container = container.id,
+                    error = error.full_text(),
+                    "a restart isn't counted"
+                );
             }
             if let Err(error) = containers.start_locked(&container).await {
                 tracing::warn!(container = container.id, error = error.full_text(), "a restart failed");
@@ -89,7 +93,10 @@ mod tests {
 
     fn record(name: RestartPolicyNameEnum, most: i64) -> Record {
         let policy = RestartPolicy { name: Some(name), maximum_retry_count: Some(most) };
-        Record { host_config: HostConfig { restart_policy: Some(policy), ..HostConfig::default() }, ..Record::default() }
+        Record {
+            host_config: HostConfig { restart_policy: Some(policy), ..HostConfig::default() },
+            ..Record::default()
+        }
     }
 
     #[test]

@@ -25,7 +25,11 @@ pub fn check(host: &HostConfig) -> Result<()> {
             "no-new-privileges" | "label" | "systempaths" => {}
             "apparmor" if value.is_empty() || value == "unconfined" || value == "docker-default" => {}
             "seccomp" => drop(seccomp(host, &BTreeSet::new())?),
-            "apparmor" => return Err(Error::invalid(format!("invalid --security-opt: the AppArmor profile {value:?} can't be used: AppArmor is not supported yet"))),
+            "apparmor" => {
+                return Err(Error::invalid(format!(
+                    "invalid --security-opt: the AppArmor profile {value:?} can't be used: AppArmor is not supported yet"
+                )));
+            }
             _ => return Err(Error::invalid(format!("invalid --security-opt 2: {key:?}"))),
         }
     }
@@ -46,7 +50,8 @@ pub fn seccomp(host: &HostConfig, capabilities: &BTreeSet<String>) -> Result<Opt
         Some("unconfined") => Ok(None),
         Some("builtin") => Ok(Some(oci::seccomp_default::profile(capabilities))),
         Some(text) => {
-            let profile = serde_json::from_str(text).map_err(|error| Error::invalid(format!("Decoding seccomp profile failed: {error}")))?;
+            let profile = serde_json::from_str(text)
+                .map_err(|error| Error::invalid(format!("Decoding seccomp profile failed: {error}")))?;
             Ok(Some(from_docker(&profile, capabilities)))
         }
         None if host.privileged == Some(true) => Ok(None),
@@ -67,7 +72,9 @@ fn from_docker(profile: &Value, capabilities: &BTreeSet<String>) -> Value {
         "aarch64" => "SCMP_ARCH_AARCH64",
         _ => "",
     };
-    if let Some(entry) = profile["archMap"].as_array().into_iter().flatten().find(|entry| entry["architecture"] == arch) {
+    if let Some(entry) =
+        profile["archMap"].as_array().into_iter().flatten().find(|entry| entry["architecture"] == arch)
+    {
         let mut all = vec![entry["architecture"].clone()];
         all.extend(entry["subArchitectures"].as_array().into_iter().flatten().cloned());
         spec["architectures"] = all.into();
@@ -77,12 +84,22 @@ fn from_docker(profile: &Value, capabilities: &BTreeSet<String>) -> Value {
         "aarch64" => "arm64",
         other => other,
     };
-    let names = |value: &Value| value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
+    let names = |value: &Value| {
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let rules = profile["syscalls"].as_array().into_iter().flatten().filter_map(|rule| {
         let (includes, excludes) = (&rule["includes"], &rule["excludes"]);
         let (arches, caps) = (names(&includes["arches"]), names(&includes["caps"]));
-        let wanted = (arches.is_empty() || arches.iter().any(|name| name == short)) && caps.iter().all(|name| capabilities.contains(name));
-        let banned = names(&excludes["arches"]).iter().any(|name| name == short) || names(&excludes["caps"]).iter().any(|name| capabilities.contains(name));
+        let wanted = (arches.is_empty() || arches.iter().any(|name| name == short))
+            && caps.iter().all(|name| capabilities.contains(name));
+        let banned = names(&excludes["arches"]).iter().any(|name| name == short)
+            || names(&excludes["caps"]).iter().any(|name| capabilities.contains(name));
         if !wanted || banned {
             return None;
         }
@@ -105,7 +122,10 @@ mod tests {
     use super::*;
 
     fn host(options: &[&str]) -> HostConfig {
-        HostConfig { security_opt: Some(options.iter().map(|option| (*option).to_owned()).collect()), ..HostConfig::default() }
+        HostConfig {
+            security_opt: Some(options.iter().map(|option| (*option).to_owned()).collect()),
+            ..HostConfig::default()
+        }
     }
 
     #[test]
@@ -125,7 +145,12 @@ mod tests {
         let names = |caps: &[&str]| {
             let caps = caps.iter().map(|cap| (*cap).to_owned()).collect();
             let profile = seccomp(&host(&[text]), &caps).expect("good").expect("a profile");
-            profile["syscalls"].as_array().expect("rules").iter().map(|rule| rule["names"][0].clone()).collect::<Vec<_>>()
+            profile["syscalls"]
+                .as_array()
+                .expect("rules")
+                .iter()
+                .map(|rule| rule["names"][0].clone())
+                .collect::<Vec<_>>()
         };
         assert_eq!(names(&["CAP_SYS_ADMIN"]), ["a"]);
         assert_eq!(names(&[]), ["b"]);

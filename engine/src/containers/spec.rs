@@ -29,32 +29,43 @@ pub struct Surroundings {
 
 /// The capabilities of a container's processes.
 pub fn capabilities(host: &HostConfig) -> BTreeSet<String> {
-    let all = || oci::spec::ALL_CAPABILITIES.iter().map(|name| (*name).to_owned());
-    if host.privileged == Some(true) {
-        return all().collect();
-    }
-    let add = host.cap_add.as_deref().unwrap_or_default();
     let drop = host.cap_drop.as_deref().unwrap_or_default();
-    let mut set: BTreeSet<String> = if add.iter().any(|name| name == "ALL") {
-        all().collect()
-    } else if drop.iter().any(|name| name == "ALL") {
-        BTreeSet::new()
-    } else {
-        oci::spec::DEFAULT_CAPABILITIES.iter().map(|name| (*name).to_owned()).collect()
-    };
+    let add = host.cap_add.as_deref().unwrap_or_default();
+    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    if host.privileged == Some(true) || add.iter().any(|name| name == "ALL") {
+        let mut set = ours();
+        if host.privileged != Some(true) {
+            set.retain(|name| !drop.contains(name));
+        }
+        return set;
+    }
+    let mut set = if drop.iter().any(|name| name == "ALL") { BTreeSet::new() } else { names(oci::spec::DEFAULT_CAPABILITIES) };
     set.retain(|name| !drop.contains(name));
-    set.extend(add.iter().filter(|name| *name != "ALL").cloned());
-    // What this kernel doesn't know can't be given.
-    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok().and_then(|text| text.trim().parse::<usize>().ok());
-    let known = last.map_or(oci::spec::ALL_CAPABILITIES.len(), |last| last + 1);
-    set.retain(|name| oci::spec::ALL_CAPABILITIES.iter().take(known).any(|capability| capability == name));
+    set.extend(add.iter().cloned());
     set
 }
 
+/// All that this daemon may give: what the kernel knows and nobody took from us.
+fn ours() -> BTreeSet<String> {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = text.lines().find_map(|line| line.strip_prefix("CapBnd:")).and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    let mask = mask.unwrap_or(u64::MAX);
+    let given = oci::spec::ALL_CAPABILITIES.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1);
+    given.map(|(_, name)| (*name).to_owned()).collect()
+}
+
 /// The `process` of the spec; exec starts from it too.
-pub fn process(record: &Record, user: &User, args: &[String], cwd: &str, env: Vec<String>, terminal: bool, privileged: bool) -> Value {
+pub fn process(
+    record: &Record,
+    user: &User,
+    args: &[String],
+    cwd: &str,
+    env: Vec<String>,
+    terminal: bool,
+    privileged: bool,
+) -> Value {
     let host = &record.host_config;
-    let given = if privileged { oci::spec::ALL_CAPABILITIES.iter().map(|name| (*name).to_owned()).collect() } else { capabilities(host) };
+    let given = if privileged { ours() } else { capabilities(host) };
     let effective: Vec<&String> = if user.uid == 0 { given.iter().collect() } else { Vec::new() };
     let mut process = json!({
         "terminal": terminal,
@@ -85,7 +96,9 @@ fn unlimited(value: Option<i64>) -> u64 {
 /// The environment: defaults, links, then the container's own.
 pub fn environment(record: &Record, user: &User, extra: &[String], terminal: bool) -> Vec<String> {
     let own = record.config.env.clone().unwrap_or_default();
-    let has = |key: &str, list: &[String]| list.iter().any(|entry| entry.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')));
+    let has = |key: &str, list: &[String]| {
+        list.iter().any(|entry| entry.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')))
+    };
     let mut env = Vec::new();
     if !has("PATH", &own) {
         env.push(oci::spec::DEFAULT_PATH.to_owned());
@@ -112,7 +125,8 @@ pub fn environment(record: &Record, user: &User, extra: &[String], terminal: boo
 
 /// The cgroup of a container, as the runtime's cgroupfs driver takes it.
 pub fn cgroup_path(record: &Record) -> String {
-    let parent = record.host_config.cgroup_parent.as_deref().filter(|parent| !parent.is_empty()).unwrap_or("/engine");
+    let parent =
+        record.host_config.cgroup_parent.as_deref().filter(|parent| !parent.is_empty()).unwrap_or("/engine");
     format!("/{}/{}", parent.trim_matches('/'), record.id)
 }
 
@@ -282,15 +296,23 @@ fn mounts(record: &Record, around: &Surroundings) -> Vec<Value> {
     }
     if around.netns.is_none() {
         // sysfs shows a network namespace and so needs one of its own.
-        for mount in list.iter_mut().filter(|mount| mount["destination"] == "/sys" && host.uts_mode.is_none()) {
+        for mount in list.iter_mut().filter(|mount| mount["destination"] == "/sys" && host.uts_mode.is_none())
+        {
             mount["options"] = json!(["nosuid", "noexec", "nodev", if privileged { "rw" } else { "ro" }]);
         }
     }
     list.retain(|mount| !mount["destination"].as_str().is_some_and(&taken));
-    for (name, destination) in [("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts")] {
+    for (name, destination) in
+        [("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts")]
+    {
         if !taken(destination) {
             let access = if host.readonly_rootfs == Some(true) { "ro" } else { "rw" };
-            list.push(oci::spec::mount(destination, "bind", &around.etc.join(name).display().to_string(), &["rbind", "rprivate", access]));
+            list.push(oci::spec::mount(
+                destination,
+                "bind",
+                &around.etc.join(name).display().to_string(),
+                &["rbind", "rprivate", access],
+            ));
         }
     }
     for mount in &record.mounts {

@@ -52,6 +52,7 @@ impl Containers {
         let started = self.launch(container).await;
         let error = match started {
             Ok(pid) => {
+                container.streams.begin();
                 container.update(|record| {
                     record.intent = None;
                     let change = Change::Started { pid, at: crate::timestamp::now() };
@@ -75,7 +76,11 @@ impl Containers {
             // The caller holds the operation that the removal needs.
             tokio::spawn(async move {
                 if let Err(error) = containers.remove(&container, true, true).await {
-                    tracing::warn!(container = container.id, error = error.full_text(), "a container whose start failed stays");
+                    tracing::warn!(
+                        container = container.id,
+                        error = error.full_text(),
+                        "a container whose start failed stays"
+                    );
                 }
             });
         }
@@ -89,7 +94,10 @@ impl Containers {
         self.ensure_snapshot(&record).await?;
         self.clear_remote(id).await?;
         super::mounts::make_sources(&record.mounts, &self.volumes)?;
-        container.streams.make().map_err(|source| Error::caused(format!("make the fifos of {id}"), source))?;
+        container
+            .streams
+            .make()
+            .map_err(|source| Error::caused(format!("make the fifos of {id}"), source))?;
         let around = self.surroundings(&record).await?;
         let rootfs = self.client.snapshot_mounts(&record.snapshotter, id).await?;
         let spec = {
@@ -102,7 +110,10 @@ impl Containers {
         };
         let options = typeurl::pack(&runtime.options);
         let spec = serde_json::to_vec(&spec).map_err(|source| Error::caused("encode the spec", source))?;
-        let labels = BTreeMap::from([("engine/name".to_owned(), record.name.clone()), ("engine/image".to_owned(), record.image.name.clone())]);
+        let labels = BTreeMap::from([
+            ("engine/name".to_owned(), record.name.clone()),
+            ("engine/image".to_owned(), record.image.name.clone()),
+        ]);
         let remote = Remote {
             id: id.to_owned(),
             labels,
@@ -117,7 +128,11 @@ impl Containers {
         let stdio = self.stdio(container, &record, &runtime)?;
         let failed = |error: containerd_client::Error| {
             let text = error.message();
-            let text = if text.contains("failed to create shim task") { text.to_owned() } else { format!("failed to create shim task: {text}") };
+            let text = if text.contains("failed to create shim task") {
+                text.to_owned()
+            } else {
+                format!("failed to create shim task: {text}")
+            };
             let text = format!("failed to create task for container: {text}");
             let text = if text.ends_with(": unknown") { text } else { format!("{text}: unknown") };
             Error::new(start_failure(&text).1, text)
@@ -129,7 +144,12 @@ impl Containers {
     /// The sandbox, and the files in /etc.
     async fn surroundings(&self, record: &Record) -> Result<Surroundings> {
         let joined = self.joined(record)?;
-        let mut around = Surroundings { joined: joined.others, netns: joined.netns, etc: self.data_dir(&record.id), ..Surroundings::default() };
+        let mut around = Surroundings {
+            joined: joined.others,
+            netns: joined.netns,
+            etc: self.data_dir(&record.id),
+            ..Surroundings::default()
+        };
         if let Some(other) = joined.etc_of {
             around.etc = self.data_dir(&other);
             return Ok(around);
@@ -150,8 +170,14 @@ impl Containers {
         write().map_err(|source| Error::caused(format!("write the /etc files of {}", record.id), source))?;
         for network in sandbox.networks.keys() {
             let id = sandbox.networks[network].network_id.clone();
-            let attributes = [("name", network.clone()), ("type", "bridge".to_owned()), ("container", record.id.clone())];
-            self.events.publish("network", "connect", &id, attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+            let attributes =
+                [("name", network.clone()), ("type", "bridge".to_owned()), ("container", record.id.clone())];
+            self.events.publish(
+                "network",
+                "connect",
+                &id,
+                attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            );
         }
         Ok(around)
     }
@@ -159,7 +185,11 @@ impl Containers {
     /// Where the streams go.
     fn stdio(&self, container: &Container, record: &Record, runtime: &Runtime) -> Result<Stdio> {
         let tty = record.tty();
-        let stdin = if record.config.open_stdin == Some(true) { container.streams.stdin_path().display().to_string() } else { String::new() };
+        let stdin = if record.config.open_stdin == Some(true) {
+            container.streams.stdin_path().display().to_string()
+        } else {
+            String::new()
+        };
         let log = self.log_uri(record);
         let tee = |output| Some(container.streams.output_path(output));
         if runtime.logs_itself() {
@@ -167,7 +197,10 @@ impl Containers {
             let stderr = if tty { String::new() } else { of(Output::Stderr) };
             return Ok(Stdio { stdin, stdout: of(Output::Stdout), stderr, terminal: tty });
         }
-        let logger = BinaryLogger { log: LogUri { tee: tee(Output::Stdout), ..log }, tee_stderr: tee(Output::Stderr).filter(|_| !tty) };
+        let logger = BinaryLogger {
+            log: LogUri { tee: tee(Output::Stdout), ..log },
+            tee_stderr: tee(Output::Stderr).filter(|_| !tty),
+        };
         let uri = logger.uri(&logger_binary()?);
         let stderr = if tty { String::new() } else { uri.clone() };
         Ok(Stdio { stdin, stdout: uri, stderr, terminal: tty })
@@ -177,12 +210,17 @@ impl Containers {
     /// the copy that the writer makes.
     pub(super) fn log_uri(&self, record: &Record) -> LogUri {
         let none = HashMapRef::default();
-        let options = record.host_config.log_config.as_ref().and_then(|log| log.config.as_ref()).unwrap_or(&none);
+        let options =
+            record.host_config.log_config.as_ref().and_then(|log| log.config.as_ref()).unwrap_or(&none);
         let (format, path) = self.log_place(record);
         let mut log = LogUri::new(format, path);
         let number = |key: &str| options.get(key).and_then(|text| size(text));
         log.max_size = number("max-size");
-        log.max_file = options.get("max-file").and_then(|text| text.parse().ok()).filter(|number| *number > 0).unwrap_or(1);
+        log.max_file = options
+            .get("max-file")
+            .and_then(|text| text.parse().ok())
+            .filter(|number| *number > 0)
+            .unwrap_or(1);
         log.compress = options.get("compress").is_some_and(|text| text == "true");
         match record.log_driver() {
             "local" => {
@@ -191,11 +229,25 @@ impl Containers {
             }
             "none" => log.max_size = Some(1 << 20),
             _ => {
-                let wanted = |key: &str| options.get(key).map(|list| list.split(',').map(str::to_owned).collect::<Vec<_>>()).unwrap_or_default();
+                let wanted = |key: &str| {
+                    options
+                        .get(key)
+                        .map(|list| list.split(',').map(str::to_owned).collect::<Vec<_>>())
+                        .unwrap_or_default()
+                };
                 let labels = record.labels();
-                log.attrs.extend(wanted("labels").into_iter().filter_map(|key| Some((key.clone(), labels.get(&key)?.clone()))));
+                log.attrs.extend(
+                    wanted("labels")
+                        .into_iter()
+                        .filter_map(|key| Some((key.clone(), labels.get(&key)?.clone()))),
+                );
                 for key in wanted("env") {
-                    let value = record.config.env.iter().flatten().find_map(|entry| entry.strip_prefix(&format!("{key}=")).map(str::to_owned));
+                    let value = record
+                        .config
+                        .env
+                        .iter()
+                        .flatten()
+                        .find_map(|entry| entry.strip_prefix(&format!("{key}=")).map(str::to_owned));
                     log.attrs.extend(value.map(|value| (key, value)));
                 }
                 if let Some(tag) = options.get("tag") {
@@ -261,8 +313,14 @@ impl Containers {
             tracing::warn!(container = container.id, %error, "parts of a sandbox stay");
         }
         for (name, endpoint) in sandbox.map(|sandbox| sandbox.networks).unwrap_or_default() {
-            let attributes = [("name", name), ("type", "bridge".to_owned()), ("container", container.id.clone())];
-            self.events.publish("network", "disconnect", &endpoint.network_id, attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+            let attributes =
+                [("name", name), ("type", "bridge".to_owned()), ("container", container.id.clone())];
+            self.events.publish(
+                "network",
+                "disconnect",
+                &endpoint.network_id,
+                attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            );
         }
     }
 }
@@ -282,13 +340,19 @@ fn size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit).filter(|size| *size > 0)
 }
 
-fn look_up_user(record: &Record, mounts: &[proto::containerd::types::Mount], at: &std::path::Path) -> Result<User> {
-    let failed = |source: std::io::Error| Error::caused(format!("look into the file system of {}", record.id), source);
+fn look_up_user(
+    record: &Record,
+    mounts: &[proto::containerd::types::Mount],
+    at: &std::path::Path,
+) -> Result<User> {
+    let failed =
+        |source: std::io::Error| Error::caused(format!("look into the file system of {}", record.id), source);
     let rootfs = Rootfs::mount(mounts, at).map_err(failed)?;
     let (passwd, group) = (rootfs.text("/etc/passwd", MAX_FILE), rootfs.text("/etc/group", MAX_FILE));
     let user = record.config.user.as_deref().unwrap_or_default();
     let groups = record.host_config.group_add.clone().unwrap_or_default();
-    oci::user::resolve(user, &groups, &passwd, &group).map_err(|error| Error::new(Kind::System, error.to_string()))
+    oci::user::resolve(user, &groups, &passwd, &group)
+        .map_err(|error| Error::new(Kind::System, error.to_string()))
 }
 
 impl Containers {

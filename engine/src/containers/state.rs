@@ -123,7 +123,13 @@ impl State {
         match change {
             Change::Started { pid, at } => match from {
                 Status::Created | Status::Exited | Status::Restarting => {
-                    *self = Self { status: Status::Running, pid, started_at: Some(at), finished_at: self.finished_at, ..Self::default() };
+                    *self = Self {
+                        status: Status::Running,
+                        pid,
+                        started_at: Some(at),
+                        finished_at: self.finished_at,
+                        ..Self::default()
+                    };
                 }
                 _ => return refuse("running"),
             },

@@ -38,7 +38,8 @@ impl Containers {
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error.into()),
             }
-            if !matches!(container.read(|record| record.network_mode().to_owned()).as_str(), "host" | "none") {
+            if !matches!(container.read(|record| record.network_mode().to_owned()).as_str(), "host" | "none")
+            {
                 body.insert("networks".into(), networks(state.pid));
             }
         }
@@ -53,16 +54,24 @@ impl Sample {
         document.insert("name".into(), format!("/{}", container.read(|record| record.name.clone())).into());
         document.insert("id".into(), container.id.clone().into());
         document.insert("read".into(), rfc3339(Some(self.read)).into());
-        document.insert("preread".into(), before.map_or_else(|| NEVER.to_owned(), |before| rfc3339(Some(before.read))).into());
+        document.insert(
+            "preread".into(),
+            before.map_or_else(|| NEVER.to_owned(), |before| rfc3339(Some(before.read))).into(),
+        );
         for key in ["pids_stats", "blkio_stats"] {
             document.insert(key.into(), self.body.get(key).cloned().unwrap_or_else(|| json!({})));
         }
         document.insert("num_procs".into(), 0.into());
         document.insert("storage_stats".into(), json!({}));
-        let cpu = |sample: Option<&Self>| sample.and_then(|sample| sample.body.get("cpu_stats").cloned()).unwrap_or_else(no_cpu);
+        let cpu = |sample: Option<&Self>| {
+            sample.and_then(|sample| sample.body.get("cpu_stats").cloned()).unwrap_or_else(no_cpu)
+        };
         document.insert("cpu_stats".into(), cpu(Some(self)));
         document.insert("precpu_stats".into(), cpu(before));
-        document.insert("memory_stats".into(), self.body.get("memory_stats").cloned().unwrap_or_else(|| json!({})));
+        document.insert(
+            "memory_stats".into(),
+            self.body.get("memory_stats").cloned().unwrap_or_else(|| json!({})),
+        );
         if let Some(networks) = self.body.get("networks") {
             document.insert("networks".into(), networks.clone());
         }
@@ -92,7 +101,10 @@ fn system_cpu() -> u64 {
 fn host_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("MemTotal:"));
-    line.and_then(|line| line.split_whitespace().nth(1)).and_then(|number| number.parse::<u64>().ok()).unwrap_or_default() * 1024
+    line.and_then(|line| line.split_whitespace().nth(1))
+        .and_then(|number| number.parse::<u64>().ok())
+        .unwrap_or_default()
+        * 1024
 }
 
 fn limit(limit: u64) -> u64 {
@@ -101,7 +113,11 @@ fn limit(limit: u64) -> u64 {
 }
 
 fn pids(current: u64, limit: u64) -> Value {
-    if limit == 0 || limit == u64::MAX { json!({ "current": current, "limit": 18_446_744_073_709_551_615u64 }) } else { json!({ "current": current, "limit": limit }) }
+    if limit == 0 || limit == u64::MAX {
+        json!({ "current": current, "limit": 18_446_744_073_709_551_615u64 })
+    } else {
+        json!({ "current": current, "limit": limit })
+    }
 }
 
 fn from_v1(metrics: &v1::Metrics) -> Map<String, Value> {
@@ -111,7 +127,7 @@ fn from_v1(metrics: &v1::Metrics) -> Map<String, Value> {
     }
     if let Some(cpu) = &metrics.cpu {
         let usage = cpu.usage.clone().unwrap_or_default();
-        let throttling = cpu.throttling.clone().unwrap_or_default();
+        let throttling = cpu.throttling.unwrap_or_default();
         body.insert("cpu_stats".into(), json!({
             "cpu_usage": { "total_usage": usage.total, "percpu_usage": usage.per_cpu, "usage_in_kernelmode": usage.kernel, "usage_in_usermode": usage.user },
             "system_cpu_usage": system_cpu(),
@@ -120,7 +136,7 @@ fn from_v1(metrics: &v1::Metrics) -> Map<String, Value> {
         }));
     }
     if let Some(memory) = &metrics.memory {
-        let usage = memory.usage.clone().unwrap_or_default();
+        let usage = memory.usage.unwrap_or_default();
         body.insert("memory_stats".into(), json!({
             "usage": usage.usage, "max_usage": usage.max, "failcnt": usage.failcnt, "limit": limit(usage.limit),
             "stats": {

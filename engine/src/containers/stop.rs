@@ -21,7 +21,12 @@ impl Containers {
     ///
     /// # Errors
     /// 304 when it doesn't run.
-    pub async fn stop(&self, container: &Arc<Container>, timeout: Option<i64>, signal: Option<&str>) -> Result<()> {
+    pub async fn stop(
+        &self,
+        container: &Arc<Container>,
+        timeout: Option<i64>,
+        signal: Option<&str>,
+    ) -> Result<()> {
         let signal = signal.filter(|signal| !signal.is_empty()).map(signals::parse).transpose()?;
         if container.state().status == Status::Restarting {
             let _operation = container.operation.lock().await;
@@ -45,8 +50,14 @@ impl Containers {
     }
 
     /// Ends the run and waits until the end is taken in.
-    async fn halt(&self, container: &Arc<Container>, timeout: Option<i64>, signal: Option<u32>) -> Result<()> {
-        let (own_signal, own_timeout) = container.read(|record| (record.config.stop_signal.clone(), record.config.stop_timeout));
+    async fn halt(
+        &self,
+        container: &Arc<Container>,
+        timeout: Option<i64>,
+        signal: Option<u32>,
+    ) -> Result<()> {
+        let (own_signal, own_timeout) =
+            container.read(|record| (record.config.stop_signal.clone(), record.config.stop_timeout));
         let configured = own_signal.as_deref().and_then(|signal| signals::parse(signal).ok());
         let signal = signal.or(configured).unwrap_or(SIGTERM);
         let timeout = timeout.or(own_timeout).unwrap_or(DEFAULT_STOP_TIMEOUT);
@@ -65,7 +76,9 @@ impl Containers {
                         return Ok(());
                     }
                 }
-                Err(_) => return ended.await.map(drop).map_err(|source| Error::caused("wait for the end", source)),
+                Err(_) => {
+                    return ended.await.map(drop).map_err(|source| Error::caused("wait for the end", source));
+                }
             }
         }
         self.signal(container, SIGKILL).await?;
@@ -73,9 +86,15 @@ impl Containers {
     }
 
     /// Waits for the end of a run after KILL, asking containerd in case its event got lost.
-    async fn await_end(&self, container: &Arc<Container>, pulse: &mut tokio::sync::watch::Receiver<super::registry::Pulse>, exits: u64) -> Result<()> {
+    async fn await_end(
+        &self,
+        container: &Arc<Container>,
+        pulse: &mut tokio::sync::watch::Receiver<super::registry::Pulse>,
+        exits: u64,
+    ) -> Result<()> {
         for _ in 0..15 {
-            let ended = pulse.wait_for(|pulse| pulse.exits > exits || pulse.removed || !pulse.state.status.has_process());
+            let ended = pulse
+                .wait_for(|pulse| pulse.exits > exits || pulse.removed || !pulse.state.status.has_process());
             if tokio::time::timeout(Duration::from_secs(2), ended).await.is_ok() {
                 return Ok(());
             }
@@ -88,7 +107,9 @@ impl Containers {
     async fn signal(&self, container: &Container, signal: u32) -> Result<()> {
         self.event(container, "kill", &[("signal", signal.to_string())]);
         match self.client.kill_task(&container.id, "", signal, false).await {
-            Err(error) if !error.is_not_found() && !error.message().contains("process already finished") => Err(error.into()),
+            Err(error) if !error.is_not_found() && !error.message().contains("process already finished") => {
+                Err(error.into())
+            }
             _ => Ok(()),
         }
     }
@@ -97,9 +118,16 @@ impl Containers {
     ///
     /// # Errors
     /// 409 when it doesn't run, 400 for no signal.
-    pub async fn kill(&self, container: &Arc<Container>, reference: &str, signal: Option<&str>) -> Result<()> {
-        let wrap = |error: Error| Error::new(error.kind(), format!("cannot kill container: {reference}: {error}"));
-        let signal = signal.filter(|signal| !signal.is_empty()).map_or(Ok(SIGKILL), signals::parse).map_err(wrap)?;
+    pub async fn kill(
+        &self,
+        container: &Arc<Container>,
+        reference: &str,
+        signal: Option<&str>,
+    ) -> Result<()> {
+        let wrap =
+            |error: Error| Error::new(error.kind(), format!("cannot kill container: {reference}: {error}"));
+        let signal =
+            signal.filter(|signal| !signal.is_empty()).map_or(Ok(SIGKILL), signals::parse).map_err(wrap)?;
         let status = container.state().status;
         if status == Status::Restarting && signal == SIGKILL {
             let _operation = container.operation.lock().await;
@@ -111,7 +139,10 @@ impl Containers {
         if !container.state().status.has_process() {
             return Err(wrap(not_running(container)));
         }
-        let stop_signal = container.read(|record| record.config.stop_signal.clone()).and_then(|text| signals::parse(&text).ok()).unwrap_or(SIGTERM);
+        let stop_signal = container
+            .read(|record| record.config.stop_signal.clone())
+            .and_then(|text| signals::parse(&text).ok())
+            .unwrap_or(SIGTERM);
         if signal == SIGKILL || signal == stop_signal {
             self.mark_stopped(container)?;
         }
@@ -143,7 +174,12 @@ impl Containers {
     ///
     /// # Errors
     /// As those.
-    pub async fn restart(&self, container: &Arc<Container>, timeout: Option<i64>, signal: Option<&str>) -> Result<()> {
+    pub async fn restart(
+        &self,
+        container: &Arc<Container>,
+        timeout: Option<i64>,
+        signal: Option<&str>,
+    ) -> Result<()> {
         let signal = signal.filter(|signal| !signal.is_empty()).map(signals::parse).transpose()?;
         let auto_remove = container.read(super::record::Record::auto_remove);
         if container.state().status.has_process() {
@@ -180,8 +216,15 @@ impl Containers {
         let _operation = container.operation.lock().await;
         match container.state().status {
             Status::Running => {}
-            Status::Paused => return Err(Error::conflict(format!("container {} is already paused", container.id))),
-            Status::Restarting => return Err(Error::conflict(format!("Container {} is restarting, wait until the container is running", container.id))),
+            Status::Paused => {
+                return Err(Error::conflict(format!("container {} is already paused", container.id)));
+            }
+            Status::Restarting => {
+                return Err(Error::conflict(format!(
+                    "Container {} is restarting, wait until the container is running",
+                    container.id
+                )));
+            }
             _ => return Err(not_running(container)),
         }
         self.client.pause(&container.id).await?;
@@ -198,7 +241,9 @@ impl Containers {
         let _operation = container.operation.lock().await;
         match container.state().status {
             Status::Paused => {}
-            Status::Running => return Err(Error::system(format!("Container {} is not paused", container.id))),
+            Status::Running => {
+                return Err(Error::system(format!("Container {} is not paused", container.id)));
+            }
             _ => return Err(not_running(container)),
         }
         self.client.resume(&container.id).await?;
@@ -216,7 +261,11 @@ impl Containers {
             return Err(Error::invalid("Neither old nor new names may be empty"));
         }
         let shown = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
-        let name = names::check(name).map_err(|_| Error::invalid(format!("Invalid container name ({shown}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")))?;
+        let name = names::check(name).map_err(|_| {
+            Error::invalid(format!(
+                "Invalid container name ({shown}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+            ))
+        })?;
         let _operation = container.operation.lock().await;
         let old = container.read(|record| record.name.clone());
         if old == name {

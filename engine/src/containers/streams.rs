@@ -73,12 +73,14 @@ struct Run {
 pub struct Streams {
     dir: PathBuf,
     inner: Arc<Mutex<Inner>>,
+    /// Output is passed on once the process runs: what a failing runtime says isn't the container's.
+    gate: Arc<watch::Sender<bool>>,
 }
 
 impl Streams {
     /// Streams with fifos in `dir`; nothing is made yet.
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_path_buf(), inner: Arc::default() }
+        Self { dir: dir.to_path_buf(), inner: Arc::default(), gate: Arc::new(watch::Sender::new(false)) }
     }
 
     /// The fifo for input.
@@ -106,9 +108,9 @@ impl Streams {
         Ok(())
     }
 
-    /// Takes the fifos away.
-    pub fn unmake(&self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
+    /// The process runs: output is passed on from now on.
+    pub fn begin(&self) {
+        self.gate.send_replace(true);
     }
 
     /// Attaches: output from now on, to the end of the run (or of the next one if none runs).
@@ -126,8 +128,10 @@ impl Streams {
             let mut readers = Vec::new();
             for output in [Output::Stdout, Output::Stderr] {
                 // Opened for writing too: so it has no end before the run has one.
-                let fifo = pipe::OpenOptions::new().read_write(true).open_receiver(self.output_path(output))?;
-                readers.push(tokio::spawn(fan_out(self.inner.clone(), fifo, output, end.subscribe())));
+                let fifo =
+                    pipe::OpenOptions::new().read_write(true).open_receiver(self.output_path(output))?;
+                let (gate, end) = (self.gate.subscribe(), end.subscribe());
+                readers.push(tokio::spawn(fan_out(self.inner.clone(), fifo, output, gate, end)));
             }
             inner.run = Some(Run { end, readers });
         }
@@ -147,6 +151,8 @@ impl Streams {
         let mut inner = self.lock();
         inner.subscribers.clear();
         inner.stdin = None;
+        drop(inner);
+        self.gate.send_replace(false);
     }
 
     /// Writes input; waits while the fifo is full. What comes before the start is kept in the fifo.
@@ -178,8 +184,20 @@ impl Streams {
     }
 }
 
-async fn fan_out(inner: Arc<Mutex<Inner>>, fifo: pipe::Receiver, output: Output, mut end: watch::Receiver<bool>) {
+async fn fan_out(
+    inner: Arc<Mutex<Inner>>,
+    fifo: pipe::Receiver,
+    output: Output,
+    mut gate: watch::Receiver<bool>,
+    mut end: watch::Receiver<bool>,
+) {
     let mut ending = false;
+    tokio::select! {
+        biased;
+        // The sender lives as long as the streams.
+        _ = gate.wait_for(|open| *open) => {}
+        _ = end.wait_for(|end| *end) => return,
+    }
     loop {
         let mut buffer = BytesMut::with_capacity(64 << 10);
         match fifo.try_read_buf(&mut buffer) {
@@ -188,7 +206,8 @@ async fn fan_out(inner: Arc<Mutex<Inner>>, fifo: pipe::Receiver, output: Output,
                 let chunk = buffer.freeze();
                 let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
                 inner.subscribers.retain(|subscriber| {
-                    let behind = subscriber.behind.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
+                    let behind =
+                        subscriber.behind.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
                     behind < BACKLOG && subscriber.sender.send((output, chunk.clone())).is_ok()
                 });
             }
@@ -218,7 +237,11 @@ pub fn make_fifo(path: &Path) -> std::io::Result<()> {
         Err(nix::errno::Errno::EEXIST) => {
             use std::os::unix::fs::FileTypeExt as _;
             let is_fifo = std::fs::symlink_metadata(path)?.file_type().is_fifo();
-            if is_fifo { Ok(()) } else { Err(std::io::Error::other(format!("{} is no fifo", path.display()))) }
+            if is_fifo {
+                Ok(())
+            } else {
+                Err(std::io::Error::other(format!("{} is no fifo", path.display())))
+            }
         }
         result => result.map_err(Into::into),
     }
@@ -244,14 +267,28 @@ mod tests {
         let dir = tempfile::tempdir().expect("temp dir");
         let streams = Streams::new(&dir.path().join("c"));
         let (mut a, mut b) = (streams.subscribe().expect("a"), streams.subscribe().expect("b"));
-        let mut shim = std::fs::OpenOptions::new().write(true).open(streams.output_path(Output::Stdout)).expect("open");
+        let mut shim =
+            std::fs::OpenOptions::new().write(true).open(streams.output_path(Output::Stdout)).expect("open");
         shim.write_all(b"hello").expect("write");
         drop(shim);
+        streams.begin();
         streams.end().await;
         for subscription in [&mut a, &mut b] {
             assert_eq!(subscription.next().await, Some((Output::Stdout, Bytes::from_static(b"hello"))));
             assert_eq!(subscription.next().await, None);
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_failing_runtime_says_is_not_passed_on() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let streams = Streams::new(&dir.path().join("c"));
+        let mut attached = streams.subscribe().expect("attach");
+        let path = streams.output_path(Output::Stderr);
+        let mut shim = std::fs::OpenOptions::new().write(true).open(path).expect("open");
+        shim.write_all(b"runc create failed").expect("write");
+        streams.end().await;
+        assert_eq!(attached.next().await, None);
     }
 
     #[tokio::test]

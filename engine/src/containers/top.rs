@@ -25,13 +25,23 @@ impl Containers {
     pub async fn top(&self, container: &Arc<Container>, args: &str) -> Result<Processes> {
         match container.state().status {
             Status::Running | Status::Paused => {}
-            Status::Restarting => return Err(Error::conflict(format!("Container {} is restarting, wait until the container is running", container.id))),
+            Status::Restarting => {
+                return Err(Error::conflict(format!(
+                    "Container {} is restarting, wait until the container is running",
+                    container.id
+                )));
+            }
             _ => return Err(not_running(container)),
         }
-        let pids: HashSet<u32> = self.client.pids(&container.id).await?.into_iter().map(|process| process.pid).collect();
+        let pids: HashSet<u32> =
+            self.client.pids(&container.id).await?.into_iter().map(|process| process.pid).collect();
         let words: Vec<&str> = args.split_whitespace().collect();
         let words = if words.is_empty() { vec!["-ef"] } else { words };
-        let output = tokio::process::Command::new("ps").args(&words).output().await.map_err(|source| Error::caused("run ps", source))?;
+        let output = tokio::process::Command::new("ps")
+            .args(&words)
+            .output()
+            .await
+            .map_err(|source| Error::caused("run ps", source))?;
         if !output.status.success() {
             return Err(Error::system(format!("ps: {}", String::from_utf8_lossy(&output.stderr).trim())));
         }
@@ -43,8 +53,12 @@ impl Containers {
 
 fn parse(text: &str, pids: &HashSet<u32>) -> Result<Processes> {
     let mut lines = text.lines();
-    let titles: Vec<String> = lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
-    let column = titles.iter().position(|title| title == "PID").ok_or_else(|| Error::system("Couldn't find PID field in ps output"))?;
+    let titles: Vec<String> =
+        lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let column = titles
+        .iter()
+        .position(|title| title == "PID")
+        .ok_or_else(|| Error::system("Couldn't find PID field in ps output"))?;
     let mut rows = Vec::new();
     for line in lines {
         let mut rest = line.trim_start();

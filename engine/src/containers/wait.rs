@@ -33,13 +33,21 @@ impl Condition {
 
 impl Containers {
     /// Waits; the subscription counts from the call on, not from the first poll. Answers the exit code.
-    pub fn wait(&self, container: &Arc<Container>, condition: Condition) -> impl Future<Output = i64> + Send + 'static {
+    pub fn wait(
+        &self,
+        container: &Arc<Container>,
+        condition: Condition,
+    ) -> impl Future<Output = i64> + Send + 'static {
         let mut pulse = container.watch();
         let exits = pulse.borrow_and_update().exits;
         async move {
             let reached = pulse
                 .wait_for(|pulse| match condition {
-                    Condition::NotRunning => pulse.removed || (!pulse.state.status.has_process() && pulse.state.status != super::state::Status::Restarting),
+                    Condition::NotRunning => {
+                        pulse.removed
+                            || (!pulse.state.status.has_process()
+                                && pulse.state.status != super::state::Status::Restarting)
+                    }
                     Condition::NextExit => pulse.exits > exits || pulse.removed,
                     Condition::Removed => pulse.removed,
                 })

@@ -32,11 +32,16 @@ fn the_images_command_is_kept_or_dropped_as_docker_does() {
         let mut config = parse(body).config;
         merge_image(&mut config, &image()).map(|()| command(&config).expect("a command"))
     };
-    let words = |path: &str, args: &[&str]| (path.to_owned(), args.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>());
+    let words = |path: &str, args: &[&str]| {
+        (path.to_owned(), args.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>())
+    };
     assert_eq!(run(json!({"Image": "x"})).expect("both"), words("/entry", &["serve"]));
     assert_eq!(run(json!({"Image": "x", "Cmd": ["ls"]})).expect("cmd"), words("/entry", &["ls"]));
     assert_eq!(run(json!({"Image": "x", "Entrypoint": ["sh"]})).expect("entrypoint"), words("sh", &[]));
-    assert_eq!(run(json!({"Image": "x", "Entrypoint": [""], "Cmd": ["ls"]})).expect("reset"), words("ls", &[]));
+    assert_eq!(
+        run(json!({"Image": "x", "Entrypoint": [""], "Cmd": ["ls"]})).expect("reset"),
+        words("ls", &[])
+    );
     assert!(run(json!({"Image": "x", "Entrypoint": [""]})).is_err());
 }
 
@@ -68,9 +73,15 @@ fn nulls_and_the_clients_unset_values_mean_defaults() {
 fn bad_settings_are_refused_in_dockers_words() {
     for (body, text) in [
         (json!({}), "config cannot be empty in order to create a container"),
-        (json!({"Image": "x", "WorkingDir": "rel"}), "the working directory 'rel' is invalid, it needs to be an absolute path"),
+        (
+            json!({"Image": "x", "WorkingDir": "rel"}),
+            "the working directory 'rel' is invalid, it needs to be an absolute path",
+        ),
         (json!({"Image": "x", "HostConfig": {"Memory": 1}}), "Minimum memory limit allowed is 6MB"),
-        (json!({"Image": "x", "HostConfig": {"CapAdd": ["bogus"]}}), "invalid CapAdd: unknown capability: \"CAP_BOGUS\""),
+        (
+            json!({"Image": "x", "HostConfig": {"CapAdd": ["bogus"]}}),
+            "invalid CapAdd: unknown capability: \"CAP_BOGUS\"",
+        ),
         (json!({"Image": "x", "HostConfig": {"IpcMode": "bogus"}}), "invalid IPC mode: bogus"),
         (
             json!({"Image": "x", "HostConfig": {"RestartPolicy": {"Name": "bogus"}}}),
@@ -80,7 +91,10 @@ fn bad_settings_are_refused_in_dockers_words() {
             json!({"Image": "x", "HostConfig": {"AutoRemove": true, "RestartPolicy": {"Name": "always"}}}),
             "can't create 'AutoRemove' container with restart policy",
         ),
-        (json!({"Image": "x", "HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"nosuch": "1"}}}}), "unknown log opt 'nosuch' for json-file log driver"),
+        (
+            json!({"Image": "x", "HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"nosuch": "1"}}}}),
+            "unknown log opt 'nosuch' for json-file log driver",
+        ),
         (json!({"Image": "x", "ExposedPorts": {"99999": {}}}), "invalid port specification: \"99999\""),
     ] {
         let error = completed(body).expect_err(text);

@@ -23,7 +23,12 @@ fn spec(host: HostConfig) -> Value {
 }
 
 fn namespace_types(spec: &Value) -> Vec<&str> {
-    spec["linux"]["namespaces"].as_array().expect("list").iter().filter_map(|namespace| namespace["type"].as_str()).collect()
+    spec["linux"]["namespaces"]
+        .as_array()
+        .expect("list")
+        .iter()
+        .filter_map(|namespace| namespace["type"].as_str())
+        .collect()
 }
 
 #[test]
@@ -36,7 +41,11 @@ fn the_default_spec_is_dockers() {
     assert_eq!(namespace_types(&spec), ["mount", "uts", "ipc", "pid", "network"]);
     assert_eq!(spec["linux"]["seccomp"]["defaultAction"], "SCMP_ACT_ERRNO");
     let env = spec["process"]["env"].as_array().expect("env");
-    assert!(env.contains(&"HOSTNAME=box".into()) && env.contains(&"HOME=/".into()) && env.contains(&oci::spec::DEFAULT_PATH.into()));
+    assert!(
+        env.contains(&"HOSTNAME=box".into())
+            && env.contains(&"HOME=/".into())
+            && env.contains(&oci::spec::DEFAULT_PATH.into())
+    );
     let inheritable = &spec["process"]["capabilities"]["inheritable"];
     assert!(inheritable.is_null(), "CVE-2022-24769: no inheritable capabilities");
 }
@@ -61,7 +70,12 @@ fn privileged_containers_lose_every_fence() {
     let spec = spec(HostConfig { privileged: Some(true), ..HostConfig::default() });
     assert!(spec["linux"]["seccomp"].is_null());
     assert_eq!(spec["linux"]["resources"]["devices"], json!([{ "allow": true, "access": "rwm" }]));
-    let sys = spec["mounts"].as_array().expect("mounts").iter().find(|mount| mount["destination"] == "/sys").expect("sys");
+    let sys = spec["mounts"]
+        .as_array()
+        .expect("mounts")
+        .iter()
+        .find(|mount| mount["destination"] == "/sys")
+        .expect("sys");
     assert!(sys["options"].as_array().expect("options").contains(&"rw".into()));
 }
 
@@ -82,7 +96,8 @@ fn limits_become_resources() {
 
 #[test]
 fn host_namespaces_are_left_out_and_others_joined() {
-    let host = HostConfig { pid_mode: Some("host".into()), uts_mode: Some("host".into()), ..HostConfig::default() };
+    let host =
+        HostConfig { pid_mode: Some("host".into()), uts_mode: Some("host".into()), ..HostConfig::default() };
     let joined = Surroundings { netns: None, joined: vec![("ipc", "/proc/9/ns/ipc".into())], ..around() };
     let spec = build(&record(host), &joined).expect("a spec");
     assert_eq!(namespace_types(&spec), ["mount", "ipc"]);
@@ -92,7 +107,12 @@ fn host_namespaces_are_left_out_and_others_joined() {
 #[test]
 fn user_mounts_come_last_and_replace_defaults() {
     let mut record = record(HostConfig::default());
-    let mount = |kind: &str, destination: &str| MountPoint { kind: kind.into(), source: "/src".into(), destination: destination.into(), ..MountPoint::default() };
+    let mount = |kind: &str, destination: &str| MountPoint {
+        kind: kind.into(),
+        source: "/src".into(),
+        destination: destination.into(),
+        ..MountPoint::default()
+    };
     record.mounts = vec![mount("bind", "/etc/hosts"), mount("tmpfs", "/dev/shm")];
     let spec = build(&record, &around()).expect("a spec");
     let mounts = spec["mounts"].as_array().expect("mounts");
@@ -108,5 +128,9 @@ fn an_exec_variable_overrides_the_containers() {
     let user = User { uid: 0, gid: 0, groups: vec![], home: "/root".into() };
     let env = environment(&record, &user, &["A=2".into()], true);
     assert!(env.contains(&"A=2".into()) && !env.contains(&"A=1".into()));
-    assert!(env.contains(&"TERM=xterm".into()) && env.contains(&"HOME=/x".into()) && !env.contains(&"HOME=/root".into()));
+    assert!(
+        env.contains(&"TERM=xterm".into())
+            && env.contains(&"HOME=/x".into())
+            && !env.contains(&"HOME=/root".into())
+    );
 }
