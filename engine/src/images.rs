@@ -4,6 +4,7 @@
 //! containerd's names may lead to it. Nothing is stored here; documents that were read once are remembered
 //! by digest.
 
+mod direct;
 mod document;
 mod inspect;
 mod list;

@@ -18,15 +18,18 @@ impl Journal {
     /// Begins a journal. Without a writable file it is kept in memory alone, and said so in the log.
     pub(crate) fn create(path: &Path) -> Self {
         let opened = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
-        let file =
-            opened.inspect_err(|error| eprintln!("open event journal {}: {error}", path.display())).ok();
+        let file = opened
+            .inspect_err(|error| {
+                crate::complaint::complain!("open event journal {}: {error}", path.display())
+            })
+            .ok();
         Self { file, queue: VecDeque::new() }
     }
 
     /// Writes an event down, before anybody tries to send it.
     pub(crate) fn push(&mut self, event: Vec<u8>) {
         if let Err(error) = self.append(&event) {
-            eprintln!("write event journal: {error}");
+            crate::complaint::complain!("write event journal: {error}");
         }
         self.queue.push_back(event);
     }

@@ -10,6 +10,7 @@
 
 mod args;
 mod bootstrap;
+mod complaint;
 mod container;
 mod delete;
 mod descriptors;
@@ -47,7 +48,7 @@ pub fn run(args: Vec<String>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The daemon shows this as the reason why the shim didn't start.
-            eprintln!("{error:#}");
+            crate::complaint::complain!("{error:#}");
             ExitCode::FAILURE
         }
     }

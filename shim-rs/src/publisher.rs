@@ -143,7 +143,7 @@ impl Publisher {
         match ttrpc::encode_request(link.stream, &request) {
             Ok(bytes) => link.out = bytes,
             Err(size) => {
-                eprintln!("event of {size} bytes is too large to be sent");
+                crate::complaint::complain!("event of {size} bytes is too large to be sent");
                 self.journal.pop();
                 return Ok(());
             }
@@ -187,7 +187,7 @@ impl Publisher {
                 if self.refusals < REFUSALS {
                     return Err(io::Error::other(status.message));
                 }
-                eprintln!("event given up: {}", status.message);
+                crate::complaint::complain!("event given up: {}", status.message);
             }
             (self.refusals, self.pause) = (0, PAUSE.0);
             self.journal.pop();
@@ -204,7 +204,7 @@ impl Publisher {
         if self.journal.is_empty() {
             return;
         }
-        eprintln!("publish event: {reason}; again in {:?}", self.pause);
+        crate::complaint::complain!("publish event: {reason}; again in {:?}", self.pause);
         self.retry_at = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(PAUSE.1);
     }

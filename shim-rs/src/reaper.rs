@@ -53,7 +53,7 @@ pub(crate) fn ended(shim: &mut Shim, id: &str, exec: &str, exit: Exit) {
     }
     if exec.is_empty() {
         if let Err(error) = exit.save(&container.bundle) {
-            eprintln!("write exit record of {id}: {error}");
+            crate::complaint::complain!("write exit record of {id}: {error}");
         }
         if !owns_pids {
             // Nobody else kills what the init leaves behind.
@@ -84,6 +84,14 @@ pub(crate) fn init_deadline(shim: &mut Shim, id: &str) {
     let held = shim.containers.get(id).and_then(|c| c.init.held);
     if let Some(exit) = held {
         tell(shim, id, "", exit);
+    }
+}
+
+/// The runtime says that the container is gone: its init has been killed, whether or not we were told yet.
+pub(crate) fn gone(shim: &mut Shim, id: &str) {
+    let init = shim.containers.get(id).map(|c| &c.init).filter(|init| init.exit().is_none());
+    if let Some(pid) = init.map(|init| init.pid) {
+        tell(shim, id, "", Exit::now(pid, 137));
     }
 }
 

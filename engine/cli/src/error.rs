@@ -44,6 +44,11 @@ pub(crate) fn report(error: &anyhow::Error) -> u8 {
         }
         return failure.code;
     }
+    let pipe = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    if pipe == Some(std::io::ErrorKind::BrokenPipe) {
+        // What a program that doesn't handle SIGPIPE ends with.
+        return 141;
+    }
     eprintln!("{}", text(error));
     1
 }

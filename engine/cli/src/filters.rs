@@ -1,16 +1,17 @@
 //! `--filter key=value`, as the API wants it.
 
-use anyhow::bail;
 use serde_json::{Map, Value, json};
+
+use crate::error::Failure;
 
 /// The query's `filters`, or nothing.
 pub(crate) fn query(filters: &[String]) -> anyhow::Result<Vec<(&'static str, String)>> {
     let mut map: Map<String, Value> = Map::new();
     for filter in filters {
         let Some((key, value)) = filter.split_once('=') else {
-            bail!(
-                "invalid argument \"{filter}\" for \"-f, --filter\" flag: bad format of filter (expected name=value)"
-            )
+            let cause = "bad format of filter (expected name=value)";
+            let text = format!("invalid argument \"{filter}\" for \"-f, --filter\" flag: {cause}");
+            return Err(Failure::new(125, text).into());
         };
         map.entry(key.trim().to_lowercase()).or_insert_with(|| json!({}))[value.trim()] = json!(true);
     }

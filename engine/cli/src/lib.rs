@@ -4,6 +4,22 @@
 //! comments are the help, and `run`. [`client`] carries requests, [`stream`] attached sessions, [`embedded`]
 //! starts a daemon where none listens. One thread; nothing outlives the command.
 
+/// A line on standard output. Whoever closed it (`| head`) doesn't want to hear of it.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// The same without the line's end.
+macro_rules! say_raw {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod cli;
 mod client;
 mod commands;
@@ -22,6 +38,7 @@ mod template;
 mod timestamps;
 mod tty;
 mod units;
+mod usage;
 
 use std::ffi::OsString;
 
@@ -29,14 +46,10 @@ use clap::Parser;
 
 /// Runs a command line; answers the exit code.
 pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
-    let cli = match cli::Cli::try_parse_from(args) {
+    let words: Vec<String> = args.map(|a| a.to_string_lossy().into_owned()).collect();
+    let cli = match cli::Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(e) => {
-            let help = !e.use_stderr();
-            let _ = e.print();
-            // docker's: 125 for a wrong flag, 0 for help.
-            return if help { 0 } else { 125 };
-        }
+        Err(e) => return usage::report(&e, &words),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

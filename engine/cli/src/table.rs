@@ -2,10 +2,15 @@
 
 /// Rows of cells to text, each line ended.
 pub(crate) fn align(rows: &[Vec<String>]) -> String {
+    align_wide(rows, 10)
+}
+
+/// The same with columns of at least `least`.
+pub(crate) fn align_wide(rows: &[Vec<String>], least: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter(|r| r.len() > column + 1).map(|r| r[column].chars().count());
-        (cells.max().unwrap_or(0) + 3).max(10)
+        (cells.max().unwrap_or(0) + 3).max(least)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut out = String::new();

@@ -42,7 +42,7 @@ pub(crate) fn rows(
             cells.extend(rows.iter().map(|row| default.iter().map(|f| text(row, f)).collect()));
             Ok(table::align(&cells))
         }
-        Some("json") => Ok(rows.iter().map(|row| format!("{row}\n")).collect()),
+        Some("json") => Ok(rows.iter().map(|row| format!("{}\n", html_safe(&row.to_string()))).collect()),
         Some(format) => {
             let (body, headed) = match format.strip_prefix("table") {
                 Some(rest) if rest.starts_with(char::is_whitespace) => (rest.trim_start(), true),
@@ -66,6 +66,11 @@ pub(crate) fn rows(
             Ok(lines.iter().map(|line| format!("{line}\n")).collect())
         }
     }
+}
+
+/// As Go's encoder writes it.
+fn html_safe(json: &str) -> String {
+    json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub(crate) fn binary_size(bytes: f64) -> String {
 
 fn scaled(mut value: f64, base: f64, units: &[&str], digits: usize) -> String {
     let mut unit = 0;
+    value = value.max(0.0);
     while value >= base && unit + 1 < units.len() {
         value /= base;
         unit += 1;

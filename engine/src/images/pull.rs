@@ -6,10 +6,11 @@ use oci::{Digest, Platform, Reference};
 use proto::containerd::types;
 use serde::Deserialize;
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use super::pull_progress::Line;
-use super::{Images, pull_progress::Lines};
-use crate::error::{Error, Kind, Result};
+use super::{Images, direct::Direct, pull_progress::Lines};
+use crate::error::{Error, Result};
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +87,31 @@ impl Drop for Pulled {
     }
 }
 
+/// Who pulls: containerd, or we.
+enum Source {
+    Transfer(Pulling),
+    Direct(mpsc::Receiver<types::transfer::Progress>, AbortOnDropHandle<Result<()>>),
+}
+
+impl Source {
+    async fn progress(&mut self) -> Option<types::transfer::Progress> {
+        match self {
+            Source::Transfer(pulling) => pulling.progress().await,
+            Source::Direct(reports, _) => reports.recv().await,
+        }
+    }
+
+    async fn end(mut self, reference: &Reference) -> Result<()> {
+        match &mut self {
+            Source::Direct(_, task) => task.await.map_err(|source| Error::caused("pull", source))?,
+            Source::Transfer(_) => {
+                let Source::Transfer(pulling) = self else { return Ok(()) };
+                pulling.end().await.map_err(|error| failed(reference, &error))
+            }
+        }
+    }
+}
+
 impl Images {
     /// Starts a pull and waits for its first sign of life: until then the answer may be any status.
     ///
@@ -101,16 +127,39 @@ impl Images {
             here.iter().flat_map(|image| &image.parsed.manifest.layers).map(|layer| layer.digest.to_string());
         let lines = Lines::new(here.collect());
         let scheme = if self.is_plain(reference.domain()) { "http" } else { "" };
+        if let Some(old) = &before {
+            // The name may move away from it while nothing else holds it. With a name it isn't shown.
+            self.keep(old).await?;
+        }
+        let credentials = request.auth.credentials();
         let call = PullRequest {
             reference: reference.to_string(),
-            platform,
+            platform: types::Platform {
+                os: platform.os.clone(),
+                architecture: platform.architecture.clone(),
+                variant: platform.variant.clone(),
+                ..types::Platform::default()
+            },
             snapshotter: self.inner.config.snapshotter.clone(),
-            credentials: request.auth.credentials(),
+            credentials: credentials.clone(),
             default_scheme: scheme.to_owned(),
             host_dir: String::new(),
         };
         let mut pulling = match self.client().pull(call).await {
-            Ok(pulling) => pulling,
+            Ok(pulling) => Source::Transfer(pulling),
+            Err(error) if error.kind() == ClientKind::Unimplemented => {
+                let (progress, reports) = mpsc::channel(64);
+                let direct = Direct {
+                    client: self.client().clone(),
+                    reference: reference.clone(),
+                    platform,
+                    snapshotter: self.inner.config.snapshotter.clone(),
+                    scheme: scheme.to_owned(),
+                    credentials,
+                    progress,
+                };
+                Source::Direct(reports, AbortOnDropHandle::new(tokio::spawn(direct.run())))
+            }
             Err(error) => return Err(failed(&reference, &error)),
         };
         // Words about the whole and about manifests are no sign yet that all goes well.
@@ -125,7 +174,7 @@ impl Images {
         let images = self.clone();
         if first.is_none() {
             // Nothing to fetch, or nothing that could be: it is over.
-            pulling.end().await.map_err(|error| failed(&reference, &error))?;
+            pulling.end(&reference).await?;
             let task = tokio::spawn(async move { images.finish(&reference, before, lines, &sender).await });
             return Ok(Pulled { lines: answer, task });
         }
@@ -143,7 +192,7 @@ impl Images {
     async fn follow(
         &self,
         reference: &Reference,
-        mut pulling: Pulling,
+        mut pulling: Source,
         first: Option<types::transfer::Progress>,
         mut lines: Lines,
         sender: &mpsc::Sender<Line>,
@@ -155,7 +204,7 @@ impl Images {
             }
             next = pulling.progress().await;
         }
-        pulling.end().await.map_err(|error| failed(reference, &error))?;
+        pulling.end(reference).await?;
         Ok(lines)
     }
 
@@ -174,9 +223,6 @@ impl Images {
                 image.parsed.manifest.layers.iter().map(|l| l.digest.to_string()).collect();
             for line in lines.rest(&layers, changed) {
                 let _ = sender.send(line).await;
-            }
-            if let Some(old) = before.filter(|_| changed) {
-                self.dangle(&old, &reference.to_string()).await?;
             }
             self.undangle(&image.target).await?;
             let _ = sender.send(Line::status(format!("Digest: {}", image.target.digest))).await;
@@ -226,18 +272,11 @@ fn wanted(name: &str, tag: &str) -> Result<Reference> {
     reference.with_tag(tag).map_err(|error| Error::invalid(error.to_string()))
 }
 
-fn platform(text: &str) -> Result<types::Platform> {
-    let wanted: Platform = if text.is_empty() {
-        Platform::host()
-    } else {
-        text.parse().map_err(|error: oci::PlatformError| Error::invalid(error.to_string()))?
-    };
-    Ok(types::Platform {
-        os: wanted.os,
-        architecture: wanted.architecture,
-        variant: wanted.variant,
-        ..types::Platform::default()
-    })
+fn platform(text: &str) -> Result<Platform> {
+    if text.is_empty() {
+        return Ok(Platform::host());
+    }
+    text.parse().map_err(|error: oci::PlatformError| Error::invalid(error.to_string()))
 }
 
 /// containerd's failure in docker's words.
@@ -246,9 +285,6 @@ fn failed(reference: &Reference, error: &containerd_client::Error) -> Error {
     let lower = text.to_ascii_lowercase();
     let shown = reference.familiar();
     let denied = ["insufficient_scope", "unauthorized", "authorization failed", "access denied", "denied:"];
-    if error.kind() == ClientKind::Unimplemented {
-        return Error::new(Kind::NotImplemented, "this containerd has no Transfer service (1.7 brought it)");
-    }
     if denied.iter().any(|word| lower.contains(word)) {
         let name = reference.familiar_name();
         return Error::not_found(format!(

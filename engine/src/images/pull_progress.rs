@@ -219,6 +219,21 @@ impl Lines {
     }
 }
 
+/// The name of a blob's ingest and of its line in reports, as containerd's own clients choose it.
+pub(super) fn ingest(blob: &oci::Descriptor) -> String {
+    let kind = &blob.media_type;
+    let what = if oci::media_type::is_index(kind) {
+        "index"
+    } else if oci::media_type::is_manifest(kind) {
+        "manifest"
+    } else if oci::media_type::is_config(kind) {
+        "config"
+    } else {
+        "layer"
+    };
+    format!("{what}-{}", blob.digest)
+}
+
 /// The digest of the layer that a report is about.
 fn digest(progress: &Progress) -> Option<String> {
     if let Some(desc) = progress.desc.as_ref().filter(|desc| !desc.media_type.is_empty()) {

@@ -58,6 +58,11 @@ impl Images {
         if others.iter().any(|image| image.name != but) {
             return Ok(());
         }
+        self.keep(target).await
+    }
+
+    /// Gives a target the name that untagged images have.
+    pub(super) async fn keep(&self, target: &Descriptor) -> Result<()> {
         let name = format!("{DANGLING}{}", target.digest);
         let image = api::Image { name, target: Some(target.clone()), ..api::Image::default() };
         self.client().put_image(image).await?;

@@ -12,7 +12,7 @@ use hickory_proto::{
     rr::{RData, Record, rdata::A},
 };
 
-use super::*;
+use super::{record::EndpointIpam, *};
 
 /// Re-runs the calling test under `unshare`, so that its namespaces, links and rules die with it. True in
 /// the re-run.

@@ -159,7 +159,7 @@ impl Sink {
             }
             Self::File(file) => {
                 if let Err(error) = file.write_all(bytes) {
-                    eprintln!("write output file: {error}");
+                    crate::complaint::complain!("write output file: {error}");
                 }
                 Flow::Go
             }
@@ -229,5 +229,5 @@ impl Sink {
 
 fn report(error: &logfile::Error) {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    eprintln!("{error}{cause}");
+    crate::complaint::complain!("{error}{cause}");
 }

@@ -11,8 +11,8 @@ use crate::event_loop::Shim;
 use crate::exit_record::Exit;
 use crate::failure::Failure;
 use crate::process::State;
-use crate::rootfs;
 use crate::server::ReplyTo;
+use crate::{reaper, rootfs};
 
 use super::{Answer, Outcome, now, wait};
 
@@ -55,6 +55,7 @@ fn deleted(shim: &mut Shim, to: ReplyTo, id: &str, result: Result<(), String>) {
     {
         return shim.reply(to, Err(Failure::unknown(format!("OCI runtime delete failed: {text}"))));
     }
+    reaper::gone(shim, id);
     let Some(mut container) = shim.containers.remove(id) else {
         return shim.reply(to, Err(Failure::not_found("container not created")));
     };
@@ -66,7 +67,6 @@ fn deleted(shim: &mut Shim, to: ReplyTo, id: &str, result: Result<(), String>) {
         shim.pumps.release(&container.owner(exec), &shim.poller);
     }
     shim.pumps.release(&container.owner(""), &shim.poller);
-    // Killed by the deletion: its end is on its way, but nobody will ask for it.
     let exit = container.init.exit().unwrap_or_else(|| Exit::now(container.init.pid, 137));
     let event = TaskDelete {
         container_id: id.to_owned(),
@@ -76,7 +76,6 @@ fn deleted(shim: &mut Shim, to: ReplyTo, id: &str, result: Result<(), String>) {
         id: String::new(),
     };
     shim.publish(topics::TASK_DELETE, &event);
-    wait::answer(shim, std::mem::take(&mut container.init.waiters), exit);
     shim.reply(to, Ok(response(container.init.pid, Some(exit)).encode_to_vec()));
 }
 

@@ -41,7 +41,12 @@ pub(super) fn kill(shim: &mut Shim, to: ReplyTo, request: &KillRequest) -> Outco
     }
     args.extend([request.id.as_str(), number.as_str()]);
     let all = request.all;
+    let thaw = (paused && signal == libc::SIGKILL).then(|| request.id.clone());
     let then = move |shim: &mut Shim, result: Result<(), String>| {
+        if let Some(container) = thaw.as_ref().and_then(|id| shim.containers.get_mut(id)) {
+            // Not every runtime does it, and a frozen process doesn't die on cgroup v1.
+            container.paused = container.cgroup.as_ref().is_none_or(|cgroup| cgroup.thaw().is_err());
+        }
         let answer = match result {
             Ok(()) => Ok(().encode_to_vec()),
             // With `all` nobody left to be killed is what was wanted.
@@ -72,13 +77,13 @@ pub(crate) fn kill_rest(shim: &mut Shim, id: &str) {
     let Some(container) = shim.containers.get(id) else { return };
     if let Some(cgroup) = &container.cgroup {
         if let Err(error) = cgroup.kill_all() {
-            eprintln!("kill what is left of {id}: {error}");
+            crate::complaint::complain!("kill what is left of {id}: {error}");
         }
         return;
     }
     let runtime = container.runtime.clone();
     let command = runtime.command(&["kill", "--all", id, "9"]);
     if let Err(text) = shim.call(&runtime, command, |_, _| ()) {
-        eprintln!("kill what is left of {id}: {text}");
+        crate::complaint::complain!("kill what is left of {id}: {text}");
     }
 }

@@ -10,6 +10,7 @@ use crate::commands::pull;
 use crate::container::{ContainerFlags, build};
 use crate::error::{for_run, status};
 use crate::progress::To;
+use crate::usage::flag_before_the_end;
 
 /// Create a new container
 #[derive(Debug, clap::Args)]
@@ -20,12 +21,13 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self, client: &Client) -> anyhow::Result<u8> {
+        flag_before_the_end(&self.flags.image[0], "create")?;
         let made = async {
             let (body, _) = build(&self.flags, true)?;
             container(client, &self.flags, &body).await
         };
         let id = made.await.map_err(|e| for_run(e, "create"))?;
-        println!("{id}");
+        say!("{id}");
         Ok(0)
     }
 }

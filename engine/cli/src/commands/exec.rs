@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::client::{Client, segment};
 use crate::container::environment;
 use crate::stream::{End, carry, parse_detach_keys};
+use crate::usage::flag_before_the_end;
 use crate::{signals, tty};
 
 /// Execute a command in a running container
@@ -39,12 +40,13 @@ pub(crate) struct Args {
     #[arg(short, long)]
     workdir: Option<String>,
     /// Container, then the command and its arguments
-    #[arg(value_name = "CONTAINER COMMAND [ARG]", required = true, num_args = 2.., trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_names = ["CONTAINER", "COMMAND", "[ARG]"], required = true, num_args = 2.., trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
 }
 
 impl Args {
     pub(crate) async fn run(self, client: &Client) -> anyhow::Result<u8> {
+        flag_before_the_end(&self.command[0], "exec")?;
         let [container, command @ ..] = self.command.as_slice() else { anyhow::bail!("no container") };
         let keys = parse_detach_keys(&self.detach_keys)?;
         let path = format!("/containers/{}", segment(container));

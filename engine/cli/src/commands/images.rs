@@ -53,14 +53,14 @@ impl Args {
         let rows: Vec<Value> =
             list.as_array().into_iter().flatten().flat_map(|image| self.rows(image)).collect();
         if self.quiet {
-            rows.iter().filter_map(|row| row["ID"].as_str()).for_each(|id| println!("{id}"));
+            rows.iter().filter_map(|row| row["ID"].as_str()).for_each(|id| say!("{id}"));
             return Ok(0);
         }
         let mut shown = vec!["Repository", "Tag", "ID", "CreatedSince", "Size"];
         if self.digests {
             shown.insert(2, "Digest");
         }
-        print!("{}", template::rows(self.format.as_deref(), COLUMNS, &shown, &rows)?);
+        say_raw!("{}", template::rows(self.format.as_deref(), COLUMNS, &shown, &rows)?);
         Ok(0)
     }
 

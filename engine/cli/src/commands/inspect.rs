@@ -92,12 +92,12 @@ async fn show(
         (Some(template), _) => {
             for text in &found {
                 let value: Value = serde_json::from_str(text)?;
-                println!("{}", template.render(&value)?);
+                say!("{}", template.render(&value)?);
             }
         }
-        (None, Some("json")) => found.iter().for_each(|text| println!("{}", text.trim())),
+        (None, Some("json")) => found.iter().for_each(|text| say!("{}", text.trim())),
         // The daemon's own order of fields and digits of numbers.
-        (None, _) => println!("{}", json::indent(&format!("[{}]", found.join(",")), 0)),
+        (None, _) => say!("{}", json::indent(&format!("[{}]", found.join(",")), 0)),
     }
     error::all(failures)
 }

@@ -19,7 +19,7 @@ impl Args {
         let mut failures = Vec::new();
         for container in &self.containers {
             match client.post(&format!("/containers/{}/kill", segment(container)), &query, None).await {
-                Ok(_) => println!("{container}"),
+                Ok(_) => say!("{container}"),
                 Err(e) => failures.push(e),
             }
         }

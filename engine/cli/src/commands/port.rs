@@ -26,16 +26,16 @@ impl Args {
             let key = if port.contains('/') { port.clone() } else { format!("{port}/tcp") };
             let found = ports.get(&key).map(addresses).unwrap_or_default();
             if found.is_empty() {
-                let text = format!("no public port '{port}' published for {}", self.container);
+                let text = format!("No public port '{port}' published for {}", self.container);
                 return Err(Failure::new(1, format!("Error: {text}")).into());
             }
-            found.iter().for_each(|a| println!("{a}"));
+            found.iter().for_each(|a| say!("{a}"));
             return Ok(0);
         }
         let mut keys: Vec<&String> = ports.keys().collect();
         keys.sort_by_key(|k| k.split('/').next().and_then(|n| n.parse::<u16>().ok()));
         for key in keys {
-            addresses(&ports[key]).iter().for_each(|a| println!("{key} -> {a}"));
+            addresses(&ports[key]).iter().for_each(|a| say!("{key} -> {a}"));
         }
         Ok(0)
     }
@@ -45,56 +45,42 @@ fn address(ip: &str, port: &str) -> String {
     if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
-/// `0.0.0.0:8080->80/tcp, 443/tcp`, neighbours as a range.
+/// `0.0.0.0:8080->80/tcp, 443/tcp` in docker's order: ports that are the same on both sides first and
+/// neighbours as ranges, then those that are mapped to another number.
 pub(super) fn summary(ports: &Value) -> String {
-    #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-    struct Entry {
-        ip: String,
-        kind: String,
-        private: u64,
-        public: u64,
-        count: u64,
-    }
-    let entry = |p: &Value| Entry {
-        ip: p["IP"].as_str().unwrap_or_default().to_owned(),
-        kind: p["Type"].as_str().unwrap_or("tcp").to_owned(),
-        private: p["PrivatePort"].as_u64().unwrap_or(0),
-        public: p["PublicPort"].as_u64().unwrap_or(0),
-        count: 1,
-    };
-    let mut entries: Vec<Entry> = ports.as_array().into_iter().flatten().map(entry).collect();
+    let text = |p: &Value, key: &str| p[key].as_str().unwrap_or_default().to_owned();
+    let number = |p: &Value, key: &str| p[key].as_u64().unwrap_or(0);
+    let entry =
+        |p: &Value| (number(p, "PrivatePort"), text(p, "IP"), number(p, "PublicPort"), text(p, "Type"));
+    let mut entries: Vec<_> = ports.as_array().into_iter().flatten().map(entry).collect();
     entries.sort();
-    entries.dedup();
-    let mut runs: Vec<Entry> = Vec::new();
-    for e in entries {
-        match runs.last_mut() {
-            Some(last)
-                if last.ip == e.ip
-                    && last.kind == e.kind
-                    && last.private + last.count == e.private
-                    && (last.public == 0 && e.public == 0
-                        || last.public != 0 && last.public + last.count == e.public) =>
-            {
-                last.count += 1;
+    let span = |(first, last): (u64, u64)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    let show = |(ip, kind): &(String, String), range: (u64, u64)| match ip.as_str() {
+        "" => format!("{}/{kind}", span(range)),
+        ip => format!("{}->{}/{kind}", address(ip, &span(range)), span(range)),
+    };
+    let (mut done, mut mapped) = (Vec::new(), Vec::new());
+    let mut open: Vec<((String, String), (u64, u64))> = Vec::new();
+    for (private, ip, public, kind) in entries {
+        if !ip.is_empty() && public != private {
+            mapped.push(format!("{}->{private}/{kind}", address(&ip, &public.to_string())));
+            continue;
+        }
+        let key = (ip, kind);
+        match open.iter_mut().find(|(k, _)| *k == key) {
+            None => open.push((key, (private, private))),
+            Some((_, range)) if range.1 + 1 == private => range.1 = private,
+            Some((_, range)) => {
+                done.push(show(&key, *range));
+                *range = (private, private);
             }
-            _ => runs.push(e),
         }
     }
-    // Published ones first by port, v4 before v6, as docker lists them.
-    runs.sort_by_key(|r| (r.private, r.kind.clone(), r.ip.contains(':'), r.ip.clone()));
-    let span = |first: u64, count: u64| match count {
-        1 => first.to_string(),
-        _ => format!("{first}-{}", first + count - 1),
-    };
-    let show = |r: &Entry| {
-        let private = format!("{}/{}", span(r.private, r.count), r.kind);
-        if r.public == 0 {
-            private
-        } else {
-            format!("{}->{private}", address(&r.ip, &span(r.public, r.count)))
-        }
-    };
-    runs.iter().map(show).collect::<Vec<_>>().join(", ")
+    done.extend(open.iter().map(|(key, range)| show(key, *range)));
+    done.extend(mapped);
+    done.join(", ")
 }
 
 #[cfg(test)]
@@ -107,9 +93,9 @@ mod tests {
     fn ports_are_listed_in_order_and_as_ranges() {
         let port = |ip: &str, private: u64, public: u64| json!({"IP":ip,"PrivatePort":private,"PublicPort":public,"Type":"tcp"});
         let list = json!([port("::", 80, 8080), port("0.0.0.0", 80, 8080), {"PrivatePort":443,"Type":"tcp"}]);
-        assert_eq!(summary(&list), "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp");
-        let list = json!([port("0.0.0.0", 81, 9001), port("0.0.0.0", 80, 9000)]);
-        assert_eq!(summary(&list), "0.0.0.0:9000-9001->80-81/tcp");
+        assert_eq!(summary(&list), "443/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp");
+        let list = json!([port("0.0.0.0", 81, 81), port("0.0.0.0", 80, 80), port("::", 80, 80)]);
+        assert_eq!(summary(&list), "0.0.0.0:80-81->80-81/tcp, [::]:80->80/tcp");
         assert_eq!(summary(&Value::Null), "");
     }
 }

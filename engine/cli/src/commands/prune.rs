@@ -38,7 +38,7 @@ impl Args {
         let ids: Vec<&str> =
             answer["ContainersDeleted"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         if !ids.is_empty() {
-            println!("Deleted Containers:\n{}\n", ids.join("\n"));
+            say!("Deleted Containers:\n{}\n", ids.join("\n"));
         }
         reclaimed(&answer);
         Ok(0)
@@ -59,15 +59,15 @@ impl ImageArgs {
         let answer = client.post("/images/prune", &query, None).await?;
         let list = answer["ImagesDeleted"].as_array().cloned().unwrap_or_default();
         if !list.is_empty() {
-            println!("Deleted Images:");
+            say!("Deleted Images:");
             for entry in &list {
                 match (entry["Untagged"].as_str(), entry["Deleted"].as_str()) {
-                    (Some(name), _) => println!("untagged: {name}"),
-                    (None, Some(id)) => println!("deleted: {id}"),
+                    (Some(name), _) => say!("untagged: {name}"),
+                    (None, Some(id)) => say!("deleted: {id}"),
                     (None, None) => {}
                 }
             }
-            println!();
+            say!();
         }
         reclaimed(&answer);
         Ok(0)
@@ -76,7 +76,7 @@ impl ImageArgs {
 
 /// Asks on the terminal; anything but yes is no.
 pub(super) fn confirm(what: &str) -> anyhow::Result<bool> {
-    print!("WARNING! {what}\nAre you sure you want to continue? [y/N] ");
+    say_raw!("WARNING! {what}\nAre you sure you want to continue? [y/N] ");
     std::io::stdout().flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
@@ -84,5 +84,5 @@ pub(super) fn confirm(what: &str) -> anyhow::Result<bool> {
 }
 
 pub(super) fn reclaimed(answer: &Value) {
-    println!("Total reclaimed space: {}", units::size(answer["SpaceReclaimed"].as_f64().unwrap_or(0.0), 4));
+    say!("Total reclaimed space: {}", units::size(answer["SpaceReclaimed"].as_f64().unwrap_or(0.0), 4));
 }

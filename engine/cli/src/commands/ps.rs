@@ -70,14 +70,14 @@ impl Args {
         let list = client.get("/containers/json", &query).await?;
         let rows: Vec<Value> = list.as_array().into_iter().flatten().map(|c| self.row(c)).collect();
         if self.quiet {
-            rows.iter().filter_map(|row| row["ID"].as_str()).for_each(|id| println!("{id}"));
+            rows.iter().filter_map(|row| row["ID"].as_str()).for_each(|id| say!("{id}"));
             return Ok(0);
         }
         let mut shown = vec!["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
         if self.size {
             shown.push("Size");
         }
-        print!("{}", template::rows(self.format.as_deref(), COLUMNS, &shown, &rows)?);
+        say_raw!("{}", template::rows(self.format.as_deref(), COLUMNS, &shown, &rows)?);
         Ok(0)
     }
 
@@ -114,6 +114,7 @@ impl Args {
             "Command": format!("{:?}", cut(text("Command"), 20)),
             "CreatedAt": timestamps::date(created),
             "RunningFor": format!("{} ago", units::duration(since)),
+            "Platform": null,
             "Ports": port::summary(&container["Ports"]),
             "State": text("State"),
             "Status": text("Status"),

@@ -30,14 +30,14 @@ impl Args {
         }
         let to = if self.quiet { To::Nowhere } else { To::Stdout };
         if tag.is_none() && !self.all_tags && !self.quiet {
-            println!("Using default tag: latest");
+            say!("Using default tag: latest");
         }
         if self.all_tags {
             request(client, repository, None, self.platform.as_deref(), to).await?;
         } else {
             image(client, &self.image, self.platform.as_deref(), to).await?;
         }
-        println!("{}", full_name(&if self.all_tags { self.image } else { with_tag(&self.image) }));
+        say!("{}", full_name(&if self.all_tags { self.image } else { with_tag(&self.image) }));
         Ok(0)
     }
 }

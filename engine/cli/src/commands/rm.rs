@@ -28,7 +28,7 @@ impl Args {
         for container in &self.containers {
             let name = container.trim_start_matches('/');
             match client.delete(&format!("/containers/{}", segment(name)), &query).await {
-                Ok(_) => println!("{container}"),
+                Ok(_) => say!("{container}"),
                 // What -f wants gone is gone.
                 Err(e) if self.force && error::status(&e) == Some(404) => eprintln!("{}", error::text(&e)),
                 Err(e) => failures.push(e),

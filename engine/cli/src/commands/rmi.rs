@@ -28,7 +28,7 @@ impl Args {
                     for entry in list.as_array().into_iter().flatten() {
                         for kind in ["Deleted", "Untagged"] {
                             if let Some(what) = entry[kind].as_str() {
-                                println!("{kind}: {what}");
+                                say!("{kind}: {what}");
                             }
                         }
                     }

@@ -11,6 +11,7 @@ use crate::commands::create;
 use crate::container::{ContainerFlags, Streams, build};
 use crate::error::{Failure, for_run};
 use crate::stream::{End, carry, parse_detach_keys};
+use crate::usage::flag_before_the_end;
 use crate::{signals, tty};
 
 /// Create and run a new container from an image
@@ -31,6 +32,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self, client: &Client) -> anyhow::Result<u8> {
+        flag_before_the_end(&self.flags.image[0], "run")?;
         let result = self.execute(client).await;
         result.map_err(|e| for_run(e, "run"))
     }
@@ -43,7 +45,7 @@ impl Args {
         let path = format!("/containers/{}", segment(&id));
         if self.detach || !streams.any() {
             client.post(&format!("{path}/start"), &[], None).await?;
-            println!("{id}");
+            say!("{id}");
             return Ok(0);
         }
         // Before the start: whatever the command prints or types first is ours.

@@ -34,7 +34,7 @@ impl Args {
         let mut failed = Vec::new();
         for container in &self.containers {
             match client.post(&format!("/containers/{}/start", segment(container)), &[], None).await {
-                Ok(_) => println!("{container}"),
+                Ok(_) => say!("{container}"),
                 Err(e) => {
                     eprintln!("{}", error::text(&e));
                     failed.push(container.as_str());
@@ -44,7 +44,7 @@ impl Args {
         if failed.is_empty() {
             return Ok(0);
         }
-        eprintln!("failed to start containers: {}", failed.join(", "));
+        eprintln!("Error: failed to start containers: {}", failed.join(", "));
         Ok(1)
     }
 

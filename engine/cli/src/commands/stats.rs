@@ -65,10 +65,10 @@ impl Args {
         let shown = ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
         let text = template::rows(self.format.as_deref(), COLUMNS, &shown, &rows)?;
         if self.no_stream {
-            print!("{text}");
+            say_raw!("{text}");
         } else {
             // Home, and clear what was there.
-            print!("\x1b[2J\x1b[H{text}");
+            say_raw!("\x1b[2J\x1b[H{text}");
         }
         Ok(failures)
     }

@@ -29,7 +29,7 @@ impl Args {
         let mut failures = Vec::new();
         for (container, answer) in self.containers.iter().zip(answers) {
             match answer {
-                Ok(_) => println!("{container}"),
+                Ok(_) => say!("{container}"),
                 Err(e) => failures.push(e),
             }
         }

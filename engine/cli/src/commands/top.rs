@@ -24,7 +24,7 @@ impl Args {
         };
         let mut rows = vec![words(&answer["Titles"])];
         rows.extend(answer["Processes"].as_array().into_iter().flatten().map(words));
-        print!("{}", table::align(&rows));
+        say_raw!("{}", table::align_wide(&rows, 20));
         Ok(0)
     }
 }

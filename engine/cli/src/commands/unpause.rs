@@ -15,7 +15,7 @@ impl Args {
         let mut failures = Vec::new();
         for container in &self.containers {
             match client.post(&format!("/containers/{}/unpause", segment(container)), &[], None).await {
-                Ok(_) => println!("{container}"),
+                Ok(_) => say!("{container}"),
                 Err(e) => failures.push(e),
             }
         }

@@ -32,14 +32,14 @@ impl Args {
         if let Some(format) = &self.format {
             let both = json!({"Client": ours, "Server": server?});
             match format.as_str() {
-                "json" => println!("{both}"),
-                text => println!("{}", Template::parse(text)?.render(&both)?),
+                "json" => say!("{both}"),
+                text => say!("{}", Template::parse(text)?.render(&both)?),
             }
         } else {
-            println!("Client:");
-            println!(" Version:           {}", env!("CARGO_PKG_VERSION"));
-            println!(" API version:       {api}");
-            println!(" OS/Arch:           linux/{}", architecture());
+            say!("Client:");
+            say!(" Version:           {}", env!("CARGO_PKG_VERSION"));
+            say!(" API version:       {api}");
+            say!(" OS/Arch:           linux/{}", architecture());
             if connected.is_ok() {
                 show_server(&server?);
             }
@@ -59,27 +59,27 @@ fn architecture() -> &'static str {
 fn show_server(server: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let platform = text(&server["Platform"]["Name"]);
-    println!("\nServer:{}", if platform.is_empty() { String::new() } else { format!(" {platform}") });
+    say!("\nServer:{}", if platform.is_empty() { String::new() } else { format!(" {platform}") });
     let components = server["Components"].as_array().cloned().unwrap_or_default();
     for component in &components {
-        println!(" {}:", text(&component["Name"]));
-        println!("  Version:          {}", text(&component["Version"]));
+        say!(" {}:", text(&component["Name"]));
+        say!("  Version:          {}", text(&component["Version"]));
         let details = &component["Details"];
         if component["Name"] == "Engine" {
-            println!(
+            say!(
                 "  API version:      {} (minimum version {})",
                 text(&details["ApiVersion"]),
                 text(&details["MinAPIVersion"])
             );
-            println!("  OS/Arch:          {}/{}", text(&details["Os"]), text(&details["Arch"]));
+            say!("  OS/Arch:          {}/{}", text(&details["Os"]), text(&details["Arch"]));
         }
         let commit = text(&details["GitCommit"]);
         if !commit.is_empty() {
-            println!("  GitCommit:        {commit}");
+            say!("  GitCommit:        {commit}");
         }
     }
     if components.is_empty() {
-        println!(" Version:          {}", text(&server["Version"]));
-        println!(" API version:      {}", text(&server["ApiVersion"]));
+        say!(" Version:          {}", text(&server["Version"]));
+        say!(" API version:      {}", text(&server["ApiVersion"]));
     }
 }

@@ -15,7 +15,7 @@ impl Args {
         let mut failures = Vec::new();
         for container in &self.containers {
             match client.post(&format!("/containers/{}/wait", segment(container)), &[], None).await {
-                Ok(answer) => println!("{}", answer["StatusCode"]),
+                Ok(answer) => say!("{}", answer["StatusCode"]),
                 Err(e) => failures.push(e),
             }
         }

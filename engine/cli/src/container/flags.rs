@@ -2,6 +2,12 @@
 
 use clap::{ArgAction, Args};
 
+/// Sizes are refused where they stand, with the flag's name.
+fn size(text: &str) -> Result<String, String> {
+    let fine = text == "-1" || crate::units::bytes(text).is_ok();
+    if fine { Ok(text.to_owned()) } else { Err(format!("invalid size: '{text}'")) }
+}
+
 /// What a container is made of.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ContainerFlags {
@@ -102,13 +108,13 @@ pub(crate) struct ContainerFlags {
     #[arg(long)]
     pub(crate) runtime: Option<String>,
     /// Memory limit
-    #[arg(short, long, value_name = "BYTES")]
+    #[arg(short, long, value_name = "BYTES", value_parser = size)]
     pub(crate) memory: Option<String>,
     /// Swap limit equal to memory plus swap: '-1' to enable unlimited swap
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = size)]
     pub(crate) memory_swap: Option<String>,
     /// Memory soft limit
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) memory_reservation: Option<String>,
     /// Tune container memory swappiness (0 to 100)
     #[arg(long, default_value_t = -1, allow_hyphen_values = true, hide_default_value = true)]
@@ -138,7 +144,7 @@ pub(crate) struct ContainerFlags {
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     pub(crate) blkio_weight: u16,
     /// Size of /dev/shm
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) shm_size: Option<String>,
     /// Ulimit options
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
@@ -250,7 +256,7 @@ pub(crate) struct ContainerFlags {
     help: Option<bool>,
     /// Image, then the command and its arguments
     #[arg(
-        value_name = "IMAGE [COMMAND] [ARG]",
+        value_names = ["IMAGE", "[COMMAND]", "[ARG]"], num_args = 1..,
         required = true,
         trailing_var_arg = true,
         allow_hyphen_values = true

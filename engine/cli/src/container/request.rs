@@ -50,6 +50,9 @@ pub(crate) fn build(flags: &ContainerFlags, detached: bool) -> anyhow::Result<(V
         bail!("invalid pull option: '{}': must be one of \"always\", \"missing\" or \"never\"", flags.pull);
     }
     let streams = if detached { Streams::NONE } else { Streams::of(flags)? };
+    if flags.rm && !["no", ""].contains(&flags.restart.as_str()) {
+        bail!("conflicting options: cannot specify both --restart and --rm");
+    }
     let [image, command @ ..] = flags.image.as_slice() else {
         bail!("\"engine run\" requires at least 1 argument.")
     };

@@ -65,7 +65,7 @@ impl Args {
         if let Some(warning) = made["Warning"].as_str().filter(|w| !w.is_empty()) {
             eprintln!("WARNING: {warning}");
         }
-        println!("{}", made["Id"].as_str().unwrap_or_default());
+        say!("{}", made["Id"].as_str().unwrap_or_default());
         Ok(0)
     }
 }

@@ -32,10 +32,10 @@ impl Args {
         let mut rows: Vec<Value> = list.as_array().into_iter().flatten().map(|n| self.row(n)).collect();
         rows.sort_by_key(|row| row["Name"].as_str().unwrap_or_default().to_owned());
         if self.quiet {
-            rows.iter().filter_map(|row| row["ID"].as_str()).for_each(|id| println!("{id}"));
+            rows.iter().filter_map(|row| row["ID"].as_str()).for_each(|id| say!("{id}"));
             return Ok(0);
         }
-        print!(
+        say_raw!(
             "{}",
             template::rows(self.format.as_deref(), COLUMNS, &["ID", "Name", "Driver", "Scope"], &rows)?
         );

@@ -18,7 +18,7 @@ impl Args {
         let mut failures = Vec::new();
         for network in &self.networks {
             match client.delete(&format!("/networks/{}", segment(network)), &[]).await {
-                Ok(_) => println!("{network}"),
+                Ok(_) => say!("{network}"),
                 Err(e) if self.force && error::status(&e) == Some(404) => {}
                 Err(e) => failures.push(e),
             }

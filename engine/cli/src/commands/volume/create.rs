@@ -28,7 +28,7 @@ impl Args {
             "Labels": map(&self.label),
         });
         let made = client.post("/volumes/create", &[], Some(&body)).await?;
-        println!("{}", made["Name"].as_str().unwrap_or_default());
+        say!("{}", made["Name"].as_str().unwrap_or_default());
         Ok(0)
     }
 }

@@ -33,10 +33,10 @@ impl Args {
         let mut rows: Vec<Value> = answer["Volumes"].as_array().into_iter().flatten().map(row).collect();
         rows.sort_by_key(|row| row["Name"].as_str().unwrap_or_default().to_owned());
         if self.quiet {
-            rows.iter().filter_map(|row| row["Name"].as_str()).for_each(|name| println!("{name}"));
+            rows.iter().filter_map(|row| row["Name"].as_str()).for_each(|name| say!("{name}"));
             return Ok(0);
         }
-        print!("{}", template::rows(self.format.as_deref(), COLUMNS, &["Driver", "Name"], &rows)?);
+        say_raw!("{}", template::rows(self.format.as_deref(), COLUMNS, &["Driver", "Name"], &rows)?);
         Ok(0)
     }
 }

@@ -19,7 +19,7 @@ impl Args {
         let mut failures = Vec::new();
         for volume in &self.volumes {
             match client.delete(&format!("/volumes/{}", segment(volume)), &query).await {
-                Ok(_) => println!("{volume}"),
+                Ok(_) => say!("{volume}"),
                 Err(e) => failures.push(e),
             }
         }
