@@ -30,7 +30,7 @@ use crate::services::{
     snapshots, streaming, tasks, transfer, version,
 };
 use crate::snapshots::{Native, Overlayfs, Snapshots, Snapshotter};
-use crate::transfer::{Puller, Streams};
+use crate::transfer::{Copier, Streams};
 
 const CONTENT: &str = "io.containerd.content.v1.content";
 const METADATA: &str = "io.containerd.metadata.v1.redb";
@@ -166,7 +166,7 @@ fn routes(config: &Config, parts: &Parts, shown: Vec<Part>) -> anyhow::Result<Ro
         };
     }
     let streams = Streams::default();
-    let puller = Puller::new(parts.db.clone(), parts.store.clone(), parts.snapshots.clone());
+    let copier = Copier::new(parts.db.clone(), parts.store.clone(), parts.snapshots.clone());
     let introspection = introspection::IntrospectionService::open(&config.root, shown)?;
     serve! {
         HealthServer<_> = health::HealthService;
@@ -187,7 +187,7 @@ fn routes(config: &Config, parts: &Parts, shown: Vec<Part>) -> anyhow::Result<Ro
         api::streaming::v1::streaming_server::StreamingServer<_> =
             streaming::StreamingService::new(streams.clone());
         api::transfer::v1::transfer_server::TransferServer<_> =
-            transfer::TransferService::new(parts.db.clone(), puller, streams);
+            transfer::TransferService::new(parts.db.clone(), copier, streams);
         api::tasks::v1::tasks_server::TasksServer<_> =
             tasks::TasksService::new(parts.db.clone(), parts.manager.clone());
         api::events::v1::events_server::EventsServer<_> =

@@ -1,5 +1,6 @@
 //! `containerd.services.diff.v1.Diff`.
 
+use archive::WhiteoutForm;
 use proto::containerd::services::diff::v1::{ApplyRequest, ApplyResponse, DiffRequest, DiffResponse};
 use proto::containerd::types::Descriptor;
 use proto_services::containerd::services::diff::v1::diff_server::Diff;
@@ -9,7 +10,7 @@ use crate::blocking::blocking;
 use crate::content::Store;
 use crate::error::{Error, Kind};
 use crate::request::Scope;
-use crate::unpack::{apply_layer, target_of};
+use crate::unpack::{MakeLayer, apply_layer, inherit_implied, make_layer, target_of};
 
 /// Media type of an applied layer.
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
@@ -53,7 +54,11 @@ impl Diff for DiffService {
         let applied = blocking(move || {
             let (target, form) = target_of(&mounts)?;
             let (_, blob) = store.reader(&scope.namespace, &diff.digest)?;
-            apply_layer(blob, &target, form)
+            let applied = apply_layer(blob, &target, form)?;
+            if form == WhiteoutForm::Overlay {
+                inherit_implied(&target, &mounts, &applied)?;
+            }
+            Ok(applied)
         })
         .await?;
         Ok(Response::new(ApplyResponse {
@@ -67,7 +72,25 @@ impl Diff for DiffService {
     }
 
     async fn diff(&self, request: Request<DiffRequest>) -> Result<Response<DiffResponse>, Status> {
-        Scope::of(request.metadata())?;
-        Err(Error::new(Kind::Unimplemented, "make a layer of two snapshots").into())
+        let scope = Scope::of(request.metadata())?;
+        let DiffRequest { left, right, media_type, r#ref, labels, source_date_epoch } = request.into_inner();
+        let make = MakeLayer {
+            left,
+            right,
+            media_type,
+            reference: r#ref,
+            labels,
+            source_date_epoch: source_date_epoch.map(|time| time.seconds),
+        };
+        let store = self.store.clone();
+        let made =
+            blocking(move || make_layer(&store, &scope.namespace, scope.lease.as_deref(), make)).await?;
+        let diff = Descriptor {
+            media_type: made.media_type,
+            digest: made.digest.to_string(),
+            size: made.size.try_into().unwrap_or(i64::MAX),
+            annotations: Default::default(),
+        };
+        Ok(Response::new(DiffResponse { diff: Some(diff) }))
     }
 }

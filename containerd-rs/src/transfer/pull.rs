@@ -7,6 +7,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use oci::image::MAX_DOCUMENT;
 use oci::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Reference};
 use proto::containerd::services::images::v1::Image;
+use proto::containerd::types::Mount;
 use proto::containerd::types::transfer::RegistryResolver;
 use registry::Repository;
 use tokio::sync::Semaphore;
@@ -21,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::metadata::Db;
 use crate::metadata::labels::Labels;
 use crate::snapshots::{Extraction, Snapshots};
-use crate::unpack::{AppliedLayer, apply_layer, target_of};
+use crate::unpack::{AppliedLayer, apply_layer, inherit_implied, target_of};
 
 /// Blobs fetched at once.
 const CONCURRENT: usize = 4;
@@ -62,16 +63,16 @@ pub struct Unpack {
     pub snapshotter: String,
 }
 
-/// Pulls into the daemon's stores.
+/// Copies images between registries, archives and the daemon's stores.
 #[derive(Clone, Debug)]
-pub struct Puller {
-    db: Db,
-    store: Store,
-    snapshots: Snapshots,
+pub struct Copier {
+    pub(super) db: Db,
+    pub(super) store: Store,
+    pub(super) snapshots: Snapshots,
 }
 
-impl Puller {
-    /// A puller into these stores.
+impl Copier {
+    /// A copier over these stores.
     pub fn new(db: Db, store: Store, snapshots: Snapshots) -> Self {
         Self { db, store, snapshots }
     }
@@ -83,19 +84,28 @@ impl Puller {
     /// damaged, the disk is full.
     pub async fn pull(&self, mut pull: Pull) -> Result<()> {
         let (reference, client) = repository(&pull.reference, &pull.resolver, pull.credentials.take())?;
-        let (lease, own) = match pull.lease.take() {
-            Some(lease) => (lease, false),
-            None => (self.own_lease(&pull.namespace).await?, true),
-        };
         let namespace = pull.namespace.clone();
+        let (lease, is_own) = self.lease(&namespace, pull.lease.take()).await?;
         let result = self.run(pull, &reference, &client, &lease).await;
-        if own {
-            let (db, id) = (self.db.clone(), lease.clone());
-            if let Err(error) = blocking(move || db.leases().delete(&namespace, &id)).await {
-                tracing::warn!(lease, %error, "let go of a pull's lease");
-            }
+        if is_own {
+            self.let_go(namespace, lease).await;
         }
         result
+    }
+
+    /// The request's lease, or one of our own; true says so.
+    pub(super) async fn lease(&self, namespace: &str, given: Option<String>) -> Result<(String, bool)> {
+        match given {
+            Some(lease) => Ok((lease, false)),
+            None => Ok((self.own_lease(namespace).await?, true)),
+        }
+    }
+
+    pub(super) async fn let_go(&self, namespace: String, lease: String) {
+        let (db, id) = (self.db.clone(), lease.clone());
+        if let Err(error) = blocking(move || db.leases().delete(&namespace, &id)).await {
+            tracing::warn!(lease, %error, "let go of a transfer's lease");
+        }
     }
 
     async fn own_lease(&self, namespace: &str) -> Result<String> {
@@ -253,6 +263,25 @@ impl Puller {
         drop(jobs);
         if let Some(plan) = plan {
             self.commit(target, manifest, &parent, plan, extracted).await?;
+        }
+        Ok(())
+    }
+
+    /// Unpacks a manifest whose blobs are in the store already.
+    pub(super) async fn unpack_stored(
+        &self,
+        target: &Target,
+        descriptor: &Descriptor,
+        manifest: &Manifest,
+        unpacks: &[Unpack],
+    ) -> Result<()> {
+        let suits = |unpack: &&Unpack| {
+            descriptor.platform.as_ref().is_none_or(|platform| unpack.platform.rank(platform).is_some())
+        };
+        for unpack in unpacks.iter().filter(suits) {
+            let plan = self.plan(target, manifest, &unpack.snapshotter).await?;
+            let parent = super::progress::name_of(descriptor);
+            self.commit(target, manifest, &parent, plan, HashMap::new()).await?;
         }
         Ok(())
     }
@@ -427,6 +456,9 @@ impl Step<'_> {
         let made = match extracted {
             Some((extraction, applied)) => {
                 check(&applied)?;
+                if !applied.implied.is_empty() && !below.is_empty() {
+                    self.look_at(below, |mounts| inherit_implied(extraction.path(), mounts, &applied))?;
+                }
                 let labels = Labels::new();
                 self.snapshots.commit_extraction(self.ns, extraction, name, below, labels, Some(self.lease))
             }
@@ -446,6 +478,9 @@ impl Step<'_> {
                     let (_, blob) = self.store.reader(self.ns, digest)?;
                     let applied = apply_layer(blob, &target, form)?;
                     check(&applied)?;
+                    if form == WhiteoutForm::Overlay {
+                        inherit_implied(&target, &mounts, &applied)?;
+                    }
                     let (ns, snapshotter, lease) = (self.ns, self.snapshotter, Some(self.lease));
                     self.snapshots.commit(ns, snapshotter, name, &key, "", Labels::new(), lease)
                 })();
@@ -460,5 +495,15 @@ impl Step<'_> {
             Err(error) if error.kind() == Kind::AlreadyExists => Ok(()),
             other => other,
         }
+    }
+
+    /// Shows the snapshot `name` by the mounts of a view that is gone afterwards.
+    fn look_at(&self, name: &str, look: impl FnOnce(&[Mount]) -> Result<()>) -> Result<()> {
+        let key = format!("look-{:016x} {name}", rand::random::<u64>());
+        let (ns, snapshotter) = (self.ns, self.snapshotter);
+        let mounts = self.snapshots.view(ns, snapshotter, &key, name, Labels::new(), Some(self.lease))?;
+        let looked = look(&mounts);
+        self.snapshots.remove(ns, snapshotter, &key)?;
+        looked
     }
 }

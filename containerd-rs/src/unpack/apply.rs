@@ -20,6 +20,8 @@ pub struct AppliedLayer {
     pub diff_id: String,
     /// Size of the uncompressed tar in bytes.
     pub size: u64,
+    /// Directories that the layer uses without announcing them.
+    pub implied: Vec<Vec<u8>>,
 }
 
 /// Counts and hashes what is read.
@@ -46,11 +48,13 @@ pub fn apply_layer(blob: impl Read, root: &Path, form: WhiteoutForm) -> Result<A
     let step = || format!("apply the layer to {}", root.display());
     let tar = Decompressed::new(blob).map_err(|error| Error::caused(step(), error))?;
     let mut tar = Hashed { inner: tar, hash: Sha256::new(), size: 0 };
-    archive::apply(&mut tar, root, &ApplyOptions::new(form)).map_err(|error| Error::caused(step(), error))?;
+    let applied = archive::apply(&mut tar, root, &ApplyOptions::new(form))
+        .map_err(|error| Error::caused(step(), error))?;
     // The digest covers what follows the end of the archive, padding included.
     let mut rest = vec![0; CHUNK];
     while tar.read(&mut rest).map_err(|error| Error::caused(step(), error))? > 0 {}
-    Ok(AppliedLayer { diff_id: format!("sha256:{}", hex::encode(tar.hash.finalize())), size: tar.size })
+    let diff_id = format!("sha256:{}", hex::encode(tar.hash.finalize()));
+    Ok(AppliedLayer { diff_id, size: tar.size, implied: applied.implied })
 }
 
 /// The directory behind a snapshot's mounts, and the form whiteouts take there.
@@ -70,4 +74,22 @@ pub fn target_of(mounts: &[Mount]) -> Result<(PathBuf, WhiteoutForm)> {
             .ok_or_else(|| Error::invalid("apply a layer: the snapshot is read-only")),
         _ => Err(Error::invalid(format!("apply a layer: unsupported mounts {mounts:?}"))),
     }
+}
+
+/// Makes the directories that a layer only implied look as in the layers below, `below` being mounts
+/// that show those. A layer that is applied onto its parent's files needs none of this.
+///
+/// # Errors
+/// A directory can't be changed.
+pub fn inherit_implied(root: &Path, below: &[Mount], applied: &AppliedLayer) -> Result<()> {
+    let lowers: Vec<&Path> = match below {
+        [mount] if mount.r#type == "bind" => vec![Path::new(&mount.source)],
+        [mount] => {
+            let lower = mount.options.iter().find_map(|option| option.strip_prefix("lowerdir="));
+            lower.into_iter().flat_map(|list| list.split(':')).map(Path::new).collect()
+        }
+        _ => Vec::new(),
+    };
+    archive::inherit(root, &lowers, &applied.implied)
+        .map_err(|error| Error::caused(format!("apply the layer to {}", root.display()), error))
 }

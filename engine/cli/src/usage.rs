@@ -16,7 +16,18 @@ pub(crate) fn report(error: &clap::Error, words: &[String]) -> u8 {
     };
     let flag = text(ContextKind::InvalidArg);
     let (code, message) = match error.kind() {
-        ErrorKind::UnknownArgument => (125, unknown_flag(&flag)),
+        ErrorKind::UnknownArgument if flag.starts_with('-') => (125, unknown_flag(&flag)),
+        ErrorKind::UnknownArgument => {
+            let shown: Vec<&str> = usage.split_whitespace().skip(command.split(' ').count()).collect();
+            let most = shown.iter().filter(|w| **w != "[OPTIONS]").count();
+            let exact =
+                if shown.iter().any(|w| w.starts_with('[') && *w != "[OPTIONS]") { "at most " } else { "" };
+            match most {
+                0 => (1, format!("engine: '{command}' accepts no arguments")),
+                1 => (1, format!("engine: '{command}' requires {exact}1 argument")),
+                _ => (1, format!("engine: '{command}' requires {exact}{most} arguments")),
+            }
+        }
         ErrorKind::MissingRequiredArgument | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
             let least = usage.split_whitespace().skip(command.split(' ').count());
             let least: Vec<&str> = least.filter(|w| !w.starts_with('[')).collect();

@@ -146,7 +146,7 @@ impl crate::api::networks::Members for Containers {
                 || *key == network.id
                 || (key.len() >= 12 && network.id.starts_with(key.as_str()))
         };
-        if endpoints(&already)?.keys().any(|key| known(key)) {
+        if endpoints(&already)?.keys().any(known) {
             return Err(Error::new(
                 Kind::Forbidden,
                 format!("endpoint with name {} already exists in network {}", already.name, network.name),

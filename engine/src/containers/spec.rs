@@ -39,7 +39,11 @@ pub fn capabilities(host: &HostConfig) -> BTreeSet<String> {
         }
         return set;
     }
-    let mut set = if drop.iter().any(|name| name == "ALL") { BTreeSet::new() } else { names(oci::spec::DEFAULT_CAPABILITIES) };
+    let mut set = if drop.iter().any(|name| name == "ALL") {
+        BTreeSet::new()
+    } else {
+        names(oci::spec::DEFAULT_CAPABILITIES)
+    };
     set.retain(|name| !drop.contains(name));
     set.extend(add.iter().cloned());
     set
@@ -48,7 +52,10 @@ pub fn capabilities(host: &HostConfig) -> BTreeSet<String> {
 /// All that this daemon may give: what the kernel knows and nobody took from us.
 fn ours() -> BTreeSet<String> {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = text.lines().find_map(|line| line.strip_prefix("CapBnd:")).and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    let mask = text
+        .lines()
+        .find_map(|line| line.strip_prefix("CapBnd:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
     let mask = mask.unwrap_or(u64::MAX);
     let given = oci::spec::ALL_CAPABILITIES.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1);
     given.map(|(_, name)| (*name).to_owned()).collect()

@@ -1,0 +1,212 @@
+//! The commands, one file each: its flags, then what it does.
+
+mod create;
+mod delete;
+mod exec;
+mod features;
+mod kill;
+mod list;
+mod pause;
+mod ps;
+mod run;
+mod spec;
+mod start;
+mod state;
+mod update;
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use anyhow::anyhow;
+
+use crate::cli::{Args, Flag, GLOBAL_FLAGS, Global, Order};
+use crate::error::report;
+use crate::log::Log;
+
+/// A command of the table.
+struct Command {
+    name: &'static str,
+    about: &'static str,
+    usage: &'static str,
+    flags: &'static [Flag],
+    order: Order,
+    run: fn(&Global, &Args) -> anyhow::Result<i32>,
+    /// Of a failure, if not 1.
+    failure: u8,
+    /// What stands before its errors.
+    prefix: &'static str,
+}
+
+const ID: &str = "<container-id>";
+
+const COMMANDS: &[Command] = &[
+    command("create", "create a container", ID, create::FLAGS, create::run).prefixed("runc create failed"),
+    command("delete", "delete any resources held by a container", ID, delete::FLAGS, delete::run),
+    Command {
+        order: Order::First,
+        failure: 255,
+        ..command("exec", "execute a new process inside the container", exec::USAGE, exec::FLAGS, exec::run)
+            .prefixed("exec failed")
+    },
+    command("features", "show the enabled features", "", &[], features::run),
+    command("kill", "send a signal to the container's init process", kill::USAGE, kill::FLAGS, kill::run),
+    command("list", "list containers started with the given root", "", list::FLAGS, list::run),
+    command("pause", "suspend all processes inside the container", ID, &[], pause::pause),
+    Command {
+        order: Order::First,
+        ..command("ps", "display the processes of a container", ps::USAGE, ps::FLAGS, ps::run)
+    },
+    command("resume", "resume all processes that have been paused", ID, &[], pause::resume),
+    command("run", "create and run a container", ID, run::FLAGS, run::run).prefixed("runc run failed"),
+    command("spec", "create a new specification file", "", spec::FLAGS, spec::run),
+    command("start", "execute the user defined process in a created container", ID, &[], start::run),
+    command("state", "output the state of a container", ID, &[], state::run),
+    command("update", "update container resource constraints", ID, update::FLAGS, update::run),
+];
+
+const fn command(
+    name: &'static str,
+    about: &'static str,
+    usage: &'static str,
+    flags: &'static [Flag],
+    run: fn(&Global, &Args) -> anyhow::Result<i32>,
+) -> Command {
+    Command { name, about, usage, flags, order: Order::Mixed, run, failure: 1, prefix: "" }
+}
+
+impl Command {
+    const fn prefixed(mut self, prefix: &'static str) -> Self {
+        self.prefix = prefix;
+        self
+    }
+}
+
+/// Runs one command line and gives the exit code.
+pub(crate) fn dispatch(args: Vec<OsString>) -> u8 {
+    let mut args = args.into_iter().skip(1);
+    let parsed = Args::parse(&mut args, GLOBAL_FLAGS, Order::First);
+    let global = parsed.and_then(|parsed| Ok((Global::from(&parsed)?, parsed)));
+    let (global, parsed) = match global {
+        Ok(both) => both,
+        Err(error) => {
+            Log::stderr().fatal(&report(&error));
+            return 1;
+        }
+    };
+    if parsed.is_set("version") {
+        return print(&version());
+    }
+    let Some(name) = parsed.rest.first().filter(|_| !parsed.help) else {
+        return print(&overview());
+    };
+    if *name == "help" {
+        return print(&overview());
+    }
+    let Some(command) = COMMANDS.iter().find(|c| *name == c.name) else {
+        global.log.fatal(&format!("no such command: {}", name.to_string_lossy()));
+        return 3;
+    };
+    let result =
+        Args::parse(parsed.rest.iter().skip(1).cloned(), command.flags, command.order).and_then(|args| {
+            if args.help {
+                Ok(i32::from(print(&command_help(command))))
+            } else {
+                (command.run)(&global, &args)
+            }
+        });
+    match result {
+        Ok(code) => u8::try_from(code).unwrap_or(255),
+        Err(error) => {
+            let prefix =
+                if command.prefix.is_empty() { String::new() } else { format!("{}: ", command.prefix) };
+            global.log.fatal(&format!("{prefix}{}", report(&error)));
+            command.failure
+        }
+    }
+}
+
+/// To stdout, in one go; somebody who stops reading is no failure.
+pub(crate) fn print(text: &str) -> u8 {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    u8::from(written.is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe))
+}
+
+fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!("runc-rs version {version}\nspec: {}\n", crate::features::OCI_VERSION)
+}
+
+fn overview() -> String {
+    let mut text = String::from(
+        "Usage: runc-rs [global options] command [command options] [arguments...]\n\nCommands:\n",
+    );
+    for command in COMMANDS {
+        let _ = writeln!(text, "  {:<10} {}", command.name, command.about);
+    }
+    text.push_str("\nGlobal options:\n");
+    flags_help(&mut text, GLOBAL_FLAGS);
+    text
+}
+
+fn command_help(command: &Command) -> String {
+    let mut text = format!(
+        "runc-rs {}: {}\n\nUsage: runc-rs {} [options] {}\n",
+        command.name, command.about, command.name, command.usage
+    );
+    if !command.flags.is_empty() {
+        text.push_str("\nOptions:\n");
+        flags_help(&mut text, command.flags);
+    }
+    text
+}
+
+fn flags_help(text: &mut String, flags: &[Flag]) {
+    for flag in flags {
+        let short = flag.short.map(|s| format!(", -{s}")).unwrap_or_default();
+        let value = flag.value.map(|v| format!(" {v}")).unwrap_or_default();
+        let _ = writeln!(text, "  {:<36} {}", format!("--{}{short}{value}", flag.long), flag.help);
+    }
+}
+
+/// The container that a command is about.
+pub(crate) fn id_of(args: &Args, command: &str) -> anyhow::Result<String> {
+    args.expect(command, 1, 1)?;
+    Ok(args.argument(0)?.to_owned())
+}
+
+/// How many descriptors are handed through: those asked for, and those of socket activation.
+pub(crate) fn preserved(args: &Args) -> anyhow::Result<i32> {
+    let asked: i32 = args.number("preserve-fds")?.unwrap_or(0);
+    if !(0..=4096).contains(&asked) {
+        return Err(anyhow!("invalid value \"{asked}\" for flag -preserve-fds"));
+    }
+    let listen = std::env::var("LISTEN_FDS")
+        .ok()
+        .and_then(|n| n.parse::<i32>().ok())
+        .filter(|n| (1..=4096).contains(n));
+    Ok(asked + listen.unwrap_or(0))
+}
+
+/// Socket activation reaches the program: it is the first process of its own pid namespace.
+pub(crate) fn add_listen_env(process: &mut crate::config::spec::Process) {
+    for name in ["LISTEN_FDS", "LISTEN_FDNAMES"] {
+        if let Ok(value) = std::env::var(name) {
+            process.env.push(format!("{name}={value}"));
+            if name == "LISTEN_FDS" {
+                process.env.push("LISTEN_PID=1".to_owned());
+            }
+        }
+    }
+}
+
+/// Before anything else in commands that enter a container: nobody in it may get hold of our file, our
+/// memory, or a descriptor that our caller forgot.
+pub(crate) fn harden(preserve_fds: i32) -> anyhow::Result<()> {
+    crate::container::create::check_preserved(preserve_fds)?;
+    crate::sys::fds::close_from(crate::sys::fds::FIRST + preserve_fds).map_err(anyhow::Error::from)?;
+    crate::sys::exe_seal::ensure()?;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! `exec`: another process in a container.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow, bail};
+
+use super::create::console;
+use super::{add_listen_env, harden, preserved};
+use crate::cli::{Args, Flag, Global, option, switch};
+use crate::config::spec::{Capabilities, Process};
+use crate::config::{capabilities, load, validate};
+use crate::container::console_proxy;
+use crate::container::exec::{Options, exec};
+use crate::container::foreground::{Signals, wait};
+use crate::container::state::State;
+use crate::container::store::Entry;
+
+pub(super) const USAGE: &str = "<container-id> <command> [command options] || -p process.json <container-id>";
+
+pub(super) const FLAGS: &[Flag] = &[
+    option("console-socket", "PATH", "AF_UNIX socket that receives the controlling side of the terminal"),
+    option("cwd", "DIR", "current working directory in the container"),
+    option("env", "K=V", "set environment variables").short("e"),
+    switch("tty", "allocate a pseudo-TTY").short("t"),
+    option("user", "UID[:GID]", "ids of the process").short("u"),
+    option("additional-gids", "GID", "additional gids").short("g"),
+    option("process", "FILE", "path to the process.json").short("p"),
+    switch("detach", "detach from the container's process").short("d"),
+    option("pid-file", "FILE", "file to write the process id to"),
+    option("process-label", "LABEL", "security label of the process (SELinux)"),
+    option("apparmor", "PROFILE", "apparmor profile of the process"),
+    switch("no-new-privs", "set the no new privileges value for the process"),
+    option("cap", "CAP", "add a capability to the bounding, permitted and effective set").short("c"),
+    option("preserve-fds", "N", "pass N additional file descriptors to the container (default: 0)"),
+    option("cgroup", "PATH", "run the process in a sub-cgroup of the container's"),
+    switch("ignore-paused", "allow exec in a paused container"),
+    switch("no-subreaper", "accepted and ignored"),
+];
+
+pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
+    args.expect("exec", 1, usize::MAX)?;
+    let preserve_fds = preserved(args)?;
+    harden(preserve_fds)?;
+    let detach = args.is_set("detach");
+    let entry = Entry::open(&global.root, args.argument(0)?)?;
+    let state = entry.read()?;
+    let mut process = process(args, &state)?;
+    add_listen_env(&mut process);
+    let console = console(args, process.terminal, detach)?;
+    let signals = if detach { None } else { Some(Signals::catch()?) };
+    let (ours, console) = match (console, process.terminal) {
+        (None, true) => {
+            let (theirs, ours) = console_proxy::pair()?;
+            (Some(ours), Some(theirs))
+        }
+        (console, _) => (None, console),
+    };
+    let options = Options {
+        process,
+        pid_file: args.path("pid-file"),
+        console,
+        preserve_fds,
+        ignore_paused: args.is_set("ignore-paused"),
+        cgroup: sub_cgroup(args)?,
+    };
+    let (pid, pidfd) = exec(&entry, &state, options)?;
+    let Some(signals) = signals else { return Ok(0) };
+    let master = ours.as_ref().map(console_proxy::receive).transpose()?;
+    wait(&signals, pid, &pidfd, master)
+}
+
+/// `PATH` or `CONTROLLER:PATH`; one place for all controllers is what we can do.
+fn sub_cgroup(args: &Args) -> anyhow::Result<Option<PathBuf>> {
+    match args.all("cgroup")?.as_slice() {
+        [] => Ok(None),
+        [one] if !one.contains(':') => Ok(Some(PathBuf::from(one))),
+        _ => bail!("--cgroup takes one path below the container's cgroup"),
+    }
+}
+
+/// From `--process`, or the bundle's process with what the command line changes.
+fn process(args: &Args, state: &State) -> anyhow::Result<Process> {
+    if let Some(path) = args.path("process") {
+        let process = load::process(&path)?;
+        validate::process(&process)?;
+        return Ok(process);
+    }
+    if args.rest.len() < 2 {
+        bail!("process args cannot be empty");
+    }
+    let mut process = load::spec(&state.bundle)?.process.context("process property must not be empty")?;
+    process.args =
+        (1..args.rest.len()).map(|i| args.argument(i).map(str::to_owned)).collect::<Result<_, _>>()?;
+    if let Some(cwd) = args.text("cwd")? {
+        process.cwd = cwd.to_owned();
+    }
+    if let Some(profile) = args.text("apparmor")? {
+        process.apparmor_profile = profile.to_owned();
+    }
+    if let Some(label) = args.text("process-label")? {
+        process.selinux_label = label.to_owned();
+    }
+    let added = args.all("cap")?;
+    if !added.is_empty() {
+        let caps = process.capabilities.get_or_insert_with(Capabilities::default);
+        for cap in added {
+            if capabilities::bit(cap).is_none() {
+                bail!("unknown capability {cap:?}");
+            }
+            // Not inheritable, not ambient: a program would hand it on (CVE-2022-29162).
+            for set in [&mut caps.bounding, &mut caps.effective, &mut caps.permitted] {
+                set.push(cap.to_owned());
+            }
+        }
+    }
+    process.env.extend(args.all("env")?.into_iter().map(str::to_owned));
+    process.terminal = args.is_set("tty");
+    process.console_size = None;
+    if args.is_set("no-new-privs") {
+        process.no_new_privileges = Some(true);
+    }
+    if let Some(user) = args.text("user")? {
+        let (uid, gid) = user_ids(user)?;
+        process.user.uid = uid;
+        if let Some(gid) = gid {
+            process.user.gid = gid;
+        }
+    }
+    for gid in args.all("additional-gids")? {
+        process.user.additional_gids.push(id("additional gid", gid)?);
+    }
+    validate::process(&process)?;
+    Ok(process)
+}
+
+/// Digits only: a sign or a blank that a lenient parser takes must not make another user of it
+/// (CVE-2026-30892).
+fn user_ids(text: &str) -> anyhow::Result<(u32, Option<u32>)> {
+    match text.split_once(':') {
+        Some((uid, gid)) => Ok((id("uid", uid)?, Some(id("gid", gid)?))),
+        None => Ok((id("uid", text)?, None)),
+    }
+}
+
+fn id(what: &str, text: &str) -> anyhow::Result<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // The highest means "unchanged" to the kernel.
+    let number = text.parse::<u32>().ok().filter(|n| digits && *n != u32::MAX);
+    number.ok_or_else(|| anyhow!("parsing {text:?} as int for {what} failed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cve_2026_30892_every_form_of_a_user_is_those_ids_or_an_error() {
+        assert_eq!(user_ids("1").unwrap(), (1, None));
+        assert_eq!(user_ids("1:2").unwrap(), (1, Some(2)));
+        assert_eq!(user_ids("0").unwrap(), (0, None));
+        for bad in
+            ["", "+1", " 1", "1 ", "-1", "1:", ":1", "4294967296", "4294967295", "root", "1:2:3", "0x1"]
+        {
+            assert!(user_ids(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Hidden and read-only paths.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use rustix::fs::{CWD, FileType, OFlags, makedev};
+
+use super::mount::new_mount;
+use super::{attach_tree, clone_tree, inside};
+use crate::config::mounts::{Attributes, RDONLY};
+use crate::error::{Context, Step, StepError};
+use crate::sys::mount_attr;
+
+/// Covers files with the null device and directories with an empty read-only tmpfs, one for all.
+pub(crate) fn hide(root: BorrowedFd<'_>, paths: &[String]) -> Step<()> {
+    let mut null: Option<OwnedFd> = None;
+    let mut empty: Option<OwnedFd> = None;
+    for path in paths {
+        let target = match inside::open(root, Path::new(path), OFlags::PATH) {
+            Ok(target) => target,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
+            Err(e) => return Err(e).step(|| format!("mask {path}")),
+        };
+        let stat = rustix::fs::fstat(&target).step(|| format!("mask {path}"))?;
+        let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let source = match (is_dir, &mut null, &mut empty) {
+            (true, _, Some(tree)) => tree,
+            (true, _, none) => none.insert(empty_directory()?),
+            (false, Some(tree), _) => tree,
+            (false, none, _) => none.insert(null_device()?),
+        };
+        let tree = clone_tree(source.as_fd(), "", false).step(|| format!("mask {path}"))?;
+        attach_tree(&tree, target.as_fd()).step(|| format!("mask {path}"))?;
+    }
+    Ok(())
+}
+
+/// The host's, opened before the pivot and looked at: the image's could be anything (CVE-2025-31133).
+fn null_device() -> Step<OwnedFd> {
+    let tree = clone_tree(CWD, "/dev/null", false).step(|| "open /dev/null")?;
+    let stat = rustix::fs::fstat(&tree).step(|| "stat /dev/null")?;
+    let is_char = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    if !is_char || stat.st_rdev != makedev(1, 3) {
+        return Err(StepError::plain("/dev/null of the host is not the null device"));
+    }
+    Ok(tree)
+}
+
+fn empty_directory() -> Step<OwnedFd> {
+    let attributes = Attributes { set: RDONLY, clear: 0 };
+    new_mount("tmpfs", "tmpfs", &["nr_blocks=1".to_owned(), "nr_inodes=1".to_owned()], attributes)?
+        .ok_or_else(|| StepError::plain("mount tmpfs"))
+}
+
+/// Binds each path on itself, read-only with all below it.
+pub(crate) fn make_readonly(root: BorrowedFd<'_>, paths: &[String]) -> Step<()> {
+    for path in paths {
+        let target = match inside::open(root, Path::new(path), OFlags::PATH) {
+            Ok(target) => target,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
+            Err(e) => return Err(e).step(|| format!("make {path} read-only")),
+        };
+        let tree = clone_tree(target.as_fd(), "", true).step(|| format!("make {path} read-only"))?;
+        mount_attr::change(&tree, true, RDONLY, 0).step(|| format!("make {path} read-only"))?;
+        attach_tree(&tree, target.as_fd()).step(|| format!("make {path} read-only"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Makes the prepared root the process' root.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::mount::UnmountFlags;
+
+use crate::error::{Context, Step};
+use crate::sys::mount_attr;
+
+/// The usual way: afterwards the host's tree is not mounted here any more.
+pub(crate) fn pivot(root: BorrowedFd<'_>) -> Step<()> {
+    rustix::process::fchdir(root).step(|| "enter the rootfs")?;
+    // Old root on top of new: no directory for it is needed in the image.
+    rustix::process::pivot_root(".", ".").step(|| "pivot_root")?;
+    let old = rustix::mount::open_tree(rustix::fs::CWD, ".", rustix::mount::OpenTreeFlags::OPEN_TREE_CLOEXEC)
+        .step(|| "open the old root")?;
+    // Unmounting must not reach the host.
+    mount_attr::propagation(&old, true, libc::MS_SLAVE).step(|| "detach the old root's propagation")?;
+    drop(old);
+    rustix::mount::unmount(".", UnmountFlags::DETACH).step(|| "unmount the old root")?;
+    rustix::process::chdir("/").step(|| "enter the new root")
+}
+
+/// `--no-pivot`, for a root on the initial ramfs: the old tree stays mounted, covered.
+pub(crate) fn move_over(root: BorrowedFd<'_>) -> Step<()> {
+    rustix::process::fchdir(root).step(|| "enter the rootfs")?;
+    rustix::mount::mount_move(".", "/").step(|| "move the rootfs over /")?;
+    rustix::process::chroot(".").step(|| "chroot")?;
+    rustix::process::chdir("/").step(|| "enter the new root")
+}
