@@ -136,7 +136,7 @@ impl Launcher {
         let output = self.run(binary, bundle, &["-bundle", &path], "delete", Vec::new(), DELETE).await?;
         if !output.stderr.is_empty() {
             let text = String::from_utf8_lossy(&output.stderr);
-            tracing::warn!(
+            tracing::debug!(
                 container = bundle.id,
                 namespace = bundle.namespace,
                 "the shim's delete said: {}",

@@ -142,7 +142,13 @@ fn delete_is_harmless_when_nothing_is_left_even_its_directory() {
 #[test]
 fn events_wait_for_a_daemon_that_is_away_and_come_in_order_once() {
     let mut rig = Rig::shell("exit 3");
+    // The daemon's log has gone with it, which is no reason to die.
+    let log = rig.bundle.join("log");
+    nix::unistd::mkfifo(&log, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    let reader = fs::OpenOptions::new().read(true).write(true).open(&log).expect("a fifo");
     let mut client = rig.start();
+    client.ask::<ConnectResponse>("Connect", &ConnectRequest { id: rig.id.clone() });
+    drop(reader);
     rig.run(&mut client, rig.create_request());
     assert_eq!(rig.wait(&mut client, "").exit_status, 3);
     assert!(fs::metadata(rig.bundle.join("events")).expect("a journal").len() > 0);
