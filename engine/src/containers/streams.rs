@@ -191,40 +191,35 @@ async fn fan_out(
     mut gate: watch::Receiver<bool>,
     mut end: watch::Receiver<bool>,
 ) {
-    let mut ending = false;
     tokio::select! {
         biased;
         // The sender lives as long as the streams.
         _ = gate.wait_for(|open| *open) => {}
         _ = end.wait_for(|end| *end) => return,
     }
+    let pass_on = |chunk: Bytes| {
+        let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.subscribers.retain(|subscriber| {
+            let behind = subscriber.behind.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
+            behind < BACKLOG && subscriber.sender.send((output, chunk.clone())).is_ok()
+        });
+    };
     loop {
         let mut buffer = BytesMut::with_capacity(64 << 10);
         match fifo.try_read_buf(&mut buffer) {
-            Ok(0) => break,
-            Ok(_) => {
-                let chunk = buffer.freeze();
-                let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
-                inner.subscribers.retain(|subscriber| {
-                    let behind =
-                        subscriber.behind.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
-                    behind < BACKLOG && subscriber.sender.send((output, chunk.clone())).is_ok()
-                });
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                if ending {
-                    break;
-                }
-                tokio::select! {
-                    ready = fifo.readable() => if ready.is_err() { break },
-                    _ = end.wait_for(|end| *end) => ending = true,
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "an output fifo can't be read");
-                break;
-            }
+            Ok(0) => return,
+            Ok(_) => pass_on(buffer.freeze()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => tokio::select! {
+                ready = fifo.readable() => if ready.is_err() { return },
+                _ = end.wait_for(|end| *end) => break,
+            },
+            Err(error) => return tracing::warn!(%error, "an output fifo can't be read"),
         }
+    }
+    // What is left is asked of the kernel itself: tokio may not have heard of it yet.
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(length @ 1..) = rustix::io::read(&fifo, &mut buffer) {
+        pass_on(Bytes::copy_from_slice(&buffer[..length]));
     }
 }
 
