@@ -6,18 +6,25 @@
 
 mod binaries;
 mod census;
+mod crafted;
 mod daemon;
+mod fake_registry;
 mod image;
 mod netns;
 mod registry;
+mod remains;
 mod stack;
+mod tar;
 mod wait;
 
 pub use binaries::{bin, bin_dir, command, path_with_ours};
 pub use census::Census;
+pub use crafted::{CraftedImage, INDEX, MANIFEST, digest, gzip};
 pub use daemon::Daemon;
+pub use fake_registry::{Answer, FakeRegistry};
 pub use image::{BusyboxImage, busybox_rootfs};
 pub use netns::Netns;
 pub use registry::Registry;
 pub use stack::{Output, Stack};
+pub use tar::{TarEntry, tar};
 pub use wait::eventually;

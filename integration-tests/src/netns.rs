@@ -25,6 +25,11 @@ impl Netns {
         Self { name }
     }
 
+    /// The file that stands for it.
+    pub fn path(&self) -> std::path::PathBuf {
+        std::path::Path::new("/run/netns").join(&self.name)
+    }
+
     /// A command inside. `nsenter --net` keeps the mount namespace, which `ip netns exec` does not:
     /// it hides the cgroup mounts.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
