@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{BusyboxImage, Daemon, Netns, Registry, bin, wait};
+use crate::{BusyboxImage, Daemon, Netns, Registry, bin, bin_dir, wait};
 
 /// What a command said.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Stack {
     pub image: BusyboxImage,
     /// The network namespace that all daemons live in.
     pub netns: Netns,
+    /// Where this stack's containerd-rs and engined are.
+    daemons: PathBuf,
     dir: TempDir,
 }
 
@@ -64,7 +66,15 @@ impl Stack {
         let registry = Registry::start(&netns, dir.path());
         let image = BusyboxImage::build(dir.path(), "127.0.0.1:5000/busybox:1");
         registry.push(&netns, &image, "busybox:1");
-        let mut stack = Self { engined: None, containerd: None, registry: Some(registry), image, netns, dir };
+        let mut stack = Self {
+            engined: None,
+            containerd: None,
+            registry: Some(registry),
+            image,
+            netns,
+            daemons: bin_dir(),
+            dir,
+        };
         stack.start_containerd();
         stack
     }
@@ -89,7 +99,7 @@ impl Stack {
     /// # Panics
     /// It doesn't come up.
     pub fn start_containerd(&mut self) {
-        let mut command = self.netns.command(bin("containerd-rs"));
+        let mut command = self.netns.command(self.daemons.join("containerd-rs"));
         command.arg("--root").arg(self.dir().join("cr")).arg("--state").arg(self.dir().join("cs"));
         command.arg("--address").arg(self.containerd_socket()).args(["--log-level", "debug"]);
         let mut daemon = Daemon::start("containerd-rs", command, &self.dir().join("containerd-rs.log"));
@@ -105,7 +115,7 @@ impl Stack {
     /// # Panics
     /// It doesn't come up.
     pub fn start_engined(&mut self) {
-        let mut command = self.netns.command(bin("engined"));
+        let mut command = self.netns.command(self.daemons.join("engined"));
         command.arg("-H").arg(format!("unix://{}", self.engine_socket().display()));
         command
             .arg("--data-root")
@@ -120,6 +130,25 @@ impl Stack {
             (self.docker(&["version"]).code == 0).then_some(())
         });
         self.engined = Some(daemon);
+    }
+
+    /// From now on, daemons are started from the newer build.
+    ///
+    /// # Panics
+    /// It wasn't made.
+    pub fn upgrade(&mut self) {
+        self.daemons = bin_dir().join("newer");
+        for name in ["containerd-rs", "engined"] {
+            let path = self.daemons.join(name);
+            assert!(path.exists(), "{} is missing: run `make newer debug`", path.display());
+        }
+    }
+
+    /// Ends both daemons as a service manager does.
+    pub fn terminate(&mut self) {
+        for daemon in [self.engined.take(), self.containerd.take()].into_iter().flatten() {
+            daemon.terminate();
+        }
     }
 
     /// kill -9 of engined and containerd-rs.
