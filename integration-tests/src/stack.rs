@@ -42,6 +42,8 @@ pub struct Stack {
     pub netns: Netns,
     /// Where this stack's containerd-rs and engined are.
     daemons: PathBuf,
+    /// Further flags that engined is started with.
+    pub engined_flags: Vec<String>,
     dir: TempDir,
 }
 
@@ -73,6 +75,7 @@ impl Stack {
             image,
             netns,
             daemons: bin_dir(),
+            engined_flags: Vec::new(),
             dir,
         };
         stack.start_containerd();
@@ -82,6 +85,14 @@ impl Stack {
     /// The folder that everything of this stack lives in.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The registry.
+    ///
+    /// # Panics
+    /// It was stopped.
+    pub fn registry(&self) -> &Registry {
+        self.registry.as_ref().expect("the registry runs as long as the stack")
     }
 
     /// containerd-rs's socket.
@@ -123,7 +134,7 @@ impl Stack {
             .arg("--exec-root")
             .arg(self.dir().join("exec"));
         command.arg("--pidfile").arg(self.dir().join("engined.pid"));
-        command.arg("--containerd").arg(self.containerd_socket());
+        command.arg("--containerd").arg(self.containerd_socket()).args(&self.engined_flags);
         let mut daemon = Daemon::start("engined", command, &self.dir().join("engined.log"));
         wait::eventually("engined answers", || {
             daemon.assert_alive();
@@ -159,6 +170,17 @@ impl Stack {
         if let Some(daemon) = self.containerd.take() {
             daemon.kill_9();
         }
+    }
+
+    /// Ends engined and starts it again, with the flags that are set now.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn restart_engined(&mut self) {
+        if let Some(daemon) = self.engined.take() {
+            daemon.terminate();
+        }
+        self.start_engined();
     }
 
     /// kill -9 of containerd-rs alone.
