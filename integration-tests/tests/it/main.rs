@@ -5,6 +5,7 @@ mod bad_images;
 mod climbing;
 mod daemon;
 mod engine;
+mod registries;
 mod survival;
 mod swap;
 mod transfer;
