@@ -27,6 +27,6 @@ pub use image::{BusyboxImage, busybox_rootfs};
 pub use netns::Netns;
 pub use platform_index::PlatformIndex;
 pub use registry::Registry;
-pub use stack::{Output, Stack};
+pub use stack::{Output, Stack, Victim};
 pub use tar::{TarEntry, tar};
 pub use wait::eventually;

@@ -12,7 +12,8 @@ const NAMESPACES: [&str; 2] = ["default", "engine"];
 
 impl Stack {
     /// Everything that belongs to a container or to unfinished work: records, snapshots, bundles,
-    /// temporary files, mounts, cgroups, shims and their sockets, network namespaces, interfaces.
+    /// temporary files, mounts, cgroups, shims and their sockets, network namespaces, interfaces. Not
+    /// ingests: a download that broke off is there to be gone on with, for a day ([`Stack::ingests`]).
     /// Daemons must run; `ids` are containers made with `ctr`.
     pub fn remains(&self, ids: &[&str]) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
@@ -51,6 +52,13 @@ impl Stack {
             left = self.remains(ids);
         }
         panic!("left behind: {left:#?}");
+    }
+
+    /// References of unfinished blobs.
+    pub fn ingests(&self, ns: &str) -> Vec<String> {
+        let listed = self.ctr(&["-n", ns, "content", "active"]).ok();
+        let references = listed.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+        references.map(str::to_owned).collect()
     }
 
     /// Blobs and snapshots, of images and of nobody, on disk and in the records.
@@ -94,17 +102,12 @@ impl Stack {
     }
 
     fn records(&self, ns: &str, found: &mut BTreeSet<String>) {
-        let queries: [&[&str]; 4] = [
-            &["leases", "ls", "-q"],
-            &["content", "active"],
-            &["containers", "ls", "-q"],
-            &["task", "ls", "-q"],
-        ];
+        let queries: [&[&str]; 3] =
+            [&["leases", "ls", "-q"], &["containers", "ls", "-q"], &["task", "ls", "-q"]];
         for query in queries {
             let answer = self.ctr(&[&["-n", ns], query].concat());
             assert_eq!(answer.code, 0, "{query:?}: {}", answer.stderr);
-            let lines = answer.stdout.lines().filter(|line| !line.starts_with("REF"));
-            found.extend(lines.map(|line| format!("{ns}: {} {line}", query[0])));
+            found.extend(answer.stdout.lines().map(|line| format!("{ns}: {} {line}", query[0])));
         }
         for snapshotter in ["overlayfs", "native"] {
             let answer = self.ctr(&["-n", ns, "snapshots", "--snapshotter", snapshotter, "ls"]);
@@ -119,7 +122,6 @@ impl Stack {
                 list(&self.dir().join(parent).join("io.containerd.runtime.v2.task").join(ns), found);
             }
         }
-        list(&self.dir().join("cr/io.containerd.content.v1.content/ingest"), found);
         for folder in ["data/containers", "exec/containers", "exec/rootfs", "exec/netns", "exec/network"] {
             list(&self.dir().join(folder), found);
         }

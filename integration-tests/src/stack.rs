@@ -190,6 +190,57 @@ impl Stack {
         }
     }
 
+    /// kill -9 of one daemon or both.
+    pub fn kill(&mut self, victim: Victim) {
+        if matches!(victim, Victim::Engined | Victim::Both)
+            && let Some(daemon) = self.engined.take()
+        {
+            daemon.kill_9();
+        }
+        if matches!(victim, Victim::Containerd | Victim::Both) {
+            self.kill_containerd_9();
+        }
+    }
+
+    /// Starts the daemons that were killed.
+    ///
+    /// # Panics
+    /// One doesn't come up.
+    pub fn start_missing(&mut self) {
+        if self.containerd.is_none() {
+            self.start_containerd();
+        }
+        if self.engined.is_none() {
+            self.start_engined();
+        }
+    }
+
+    /// kill -9 of a container's shim, whichever it is.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn kill_shim_9(&self, id: &str) {
+        let words = format!("-id {id} ");
+        let shims = processes(|line| line.contains("containerd-shim-") && line.contains(&words));
+        assert!(!shims.is_empty(), "no shim of {id} runs");
+        for pid in shims {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+                .expect("kill the shim");
+        }
+    }
+
+    /// Starts a `docker` command and doesn't wait for it.
+    ///
+    /// # Panics
+    /// It can't be started.
+    pub fn spawn_docker(&self, args: &[&str]) -> std::process::Child {
+        let mut command = self.netns.command("docker");
+        command.arg("-H").arg(format!("unix://{}", self.engine_socket().display())).args(args);
+        let nothing = std::process::Stdio::null;
+        command.env("HOME", self.dir()).stdin(nothing()).stdout(nothing()).stderr(nothing());
+        command.spawn().expect("start docker")
+    }
+
     /// Starts both daemons again.
     pub fn start_again(&mut self) {
         self.start_containerd();
@@ -246,6 +297,33 @@ impl Stack {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
+}
+
+/// Who is killed.
+#[derive(Clone, Copy, Debug)]
+pub enum Victim {
+    /// engined.
+    Engined,
+    /// containerd-rs.
+    Containerd,
+    /// First engined, then containerd-rs.
+    Both,
+}
+
+impl Victim {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Engined, Self::Containerd, Self::Both];
+}
+
+/// The processes whose command lines, words parted by blanks, are the ones looked for.
+fn processes(is_one: impl Fn(&str) -> bool) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        is_one(&String::from_utf8_lossy(&line).replace('\0', " "))
+    })
+    .collect()
 }
 
 impl Drop for Stack {

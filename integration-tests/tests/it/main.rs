@@ -5,6 +5,7 @@ mod bad_images;
 mod climbing;
 mod daemon;
 mod engine;
+mod killed;
 mod registries;
 mod survival;
 mod swap;
