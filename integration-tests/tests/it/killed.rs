@@ -58,25 +58,6 @@ fn remove_all(stack: &Stack, what: &str) {
 }
 
 #[test]
-fn a_pull_that_was_cut_off_is_whole_or_gone_and_succeeds_the_next_time() {
-    let mut stack = Stack::start();
-    let mut dice = Dice::new(1);
-    for round in 0..rounds() {
-        let client = stack.spawn_docker(&["pull", "-q", IMAGE]);
-        let what = format!("round {round}: {}", kill_under(&mut stack, client, &mut dice, 500));
-        if !stack.docker(&["images", "-q"]).ok().is_empty() {
-            let run = stack.docker(&["run", "--rm", "--pull", "never", IMAGE, "cat", "/layers/third"]);
-            assert_eq!((run.code, run.stdout.as_str()), (0, "third"), "{what}: {}", run.stderr);
-        }
-        let run = stack.docker(&["run", "--rm", IMAGE, "cat", "/layers/third"]);
-        assert_eq!((run.code, run.stdout.as_str()), (0, "third"), "{what}: {}", run.stderr);
-        remove_all(&stack, &what);
-        stack.docker(&["rmi", "-f", IMAGE]).ok();
-        stack.assert_no_image();
-    }
-}
-
-#[test]
 fn a_container_whose_daemons_are_killed_in_mid_step_is_whole_or_gone_and_removable() {
     let mut stack = Stack::start();
     stack.docker(&["pull", "-q", IMAGE]).ok();
@@ -118,43 +99,4 @@ fn check_what_is_there(stack: &Stack, what: &str) {
             other => panic!("{what}: {other}"),
         }
     }
-}
-
-#[test]
-fn a_container_whose_shim_is_killed_is_ended_and_cleared_away() {
-    let stack = Stack::start();
-    stack.docker(&["pull", "-q", IMAGE]).ok();
-    for runtime in ["runc-rs", "io.containerd.runc.v2"] {
-        let id =
-            stack.docker(&["run", "-d", "--name", "box", "--runtime", runtime, IMAGE, "sleep", "1000"]).ok();
-        let pid = stack.docker(&["inspect", "-f", "{{.State.Pid}}", "box"]).ok();
-        stack.kill_shim_9(&id);
-        eventually("the engine is told", || {
-            let state = stack.docker(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "box"]).ok();
-            (state == "exited 137").then_some(())
-        });
-        assert!(!Path::new("/proc").join(&pid).exists(), "{runtime}: the process lives on");
-        stack.docker(&["start", "box"]).ok();
-        assert_eq!(stack.docker(&["exec", "box", "echo", "again"]).ok(), "again", "{runtime}");
-        stack.docker(&["rm", "-f", "box"]).ok();
-        stack.assert_clean(&[]);
-    }
-}
-
-#[test]
-fn a_shim_killed_while_no_daemon_runs_is_found_out_by_the_next() {
-    let mut stack = Stack::start();
-    stack.docker(&["pull", "-q", IMAGE]).ok();
-    let id = stack.docker(&["run", "-d", "--name", "box", IMAGE, "sleep", "1000"]).ok();
-    let pid = stack.docker(&["inspect", "-f", "{{.State.Pid}}", "box"]).ok();
-    stack.kill_9();
-    stack.kill_shim_9(&id);
-    stack.start_again();
-    eventually("the engine is told", || {
-        let state = stack.docker(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "box"]).ok();
-        (state == "exited 137").then_some(())
-    });
-    assert!(!Path::new("/proc").join(&pid).exists(), "the process lives on");
-    stack.docker(&["rm", "box"]).ok();
-    stack.assert_clean(&[]);
 }
