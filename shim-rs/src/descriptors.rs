@@ -53,3 +53,12 @@ pub(crate) fn reap_child() -> Option<(i32, u32)> {
         if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) };
     Some((pid, code as u32))
 }
+
+/// How many bytes in a pipe nobody has read yet; either end may be asked.
+pub(crate) fn unread_bytes(pipe: &std::fs::File) -> usize {
+    use std::os::fd::AsRawFd;
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int, which lives across the call.
+    let asked = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    if asked == 0 { count.max(0) as usize } else { 0 }
+}

@@ -96,6 +96,7 @@ fn delete_after_the_shims_death_kills_the_container_and_says_137() {
     let response = delete_response(&rig);
     assert_eq!((response.pid, response.exit_status), (pid, 137));
     assert!(response.exited_at.is_some());
+    assert!(!std::path::Path::new(rig.address().trim_start_matches("unix://")).exists());
     assert!(!rig.has_mounts());
     assert!(rig.bundle.join("config.json").exists(), "the bundle is the daemon's to remove");
     assert!(!std::path::Path::new(&format!("/proc/{pid}/root/bin")).exists());
