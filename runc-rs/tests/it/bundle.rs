@@ -33,20 +33,17 @@ impl From<Output> for Answer {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            // The text log quotes its message; what is compared is the message.
+            stderr: String::from_utf8_lossy(&output.stderr).replace("\\\"", "\""),
         }
     }
 }
 
+/// `RUNC_RS_TEST_RUNTIME` (`make test` sets the static build, the one that is shipped), else cargo's build.
 pub(crate) fn runtime() -> PathBuf {
     std::env::var_os("RUNC_RS_TEST_RUNTIME")
         .map(PathBuf::from)
         .unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_runc-rs")))
-}
-
-/// Whether the runtime under test is this project's.
-pub(crate) fn is_ours() -> bool {
-    runtime().file_name().is_some_and(|name| name == "runc-rs")
 }
 
 impl Bundle {
@@ -102,7 +99,11 @@ impl Bundle {
     }
 
     fn command(&self, runtime: &Path, args: &[&str]) -> Command {
-        fs::write(self.dir.join("config.json"), self.spec.to_string()).unwrap();
+        let (config, text) = (self.dir.join("config.json"), self.spec.to_string());
+        // Only when it changed: an exec of another thread may be reading it.
+        if fs::read(&config).ok().as_deref() != Some(text.as_bytes()) {
+            fs::write(config, text).unwrap();
+        }
         let mut command = Command::new(runtime);
         command.arg("--root").arg(self.state_dir()).args(args).current_dir(&self.dir).stdin(Stdio::null());
         command
@@ -135,7 +136,11 @@ impl Bundle {
         let mut command = self.command(&runtime(), args);
         command.stdout(fs::File::create(&out).unwrap()).stderr(fs::File::create(&err).unwrap());
         let code = command.status().unwrap().code().unwrap_or(-1);
-        Answer { code, stdout: fs::read_to_string(out).unwrap(), stderr: fs::read_to_string(err).unwrap() }
+        Answer {
+            code,
+            stdout: fs::read_to_string(out).unwrap(),
+            stderr: fs::read_to_string(err).unwrap().replace("\\\"", "\""),
+        }
     }
 
     /// A container that runs until it is killed.

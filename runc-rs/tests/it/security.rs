@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::bundle::{Bundle, is_ours, runtime};
+use crate::bundle::{Bundle, runtime};
 
 /// Fails without `exe_seal::ensure` (the script's interpreter is then the runtime's own file).
 #[test]
@@ -145,34 +145,6 @@ fn cve_2024_45310_a_racing_link_makes_nothing_on_the_host() {
 }
 
 #[test]
-fn cve_2025_31133_the_images_null_device_is_not_what_masks() {
-    if !is_ours() {
-        return assert!(!runtime().as_os_str().is_empty());
-    }
-    // Without a mount on /dev the image's own nodes are used.
-    let mut bundle = Bundle::new("cat /proc/kcore | wc -c; stat -c '%t:%T' /dev/null");
-    bundle.spec["mounts"].as_array_mut().unwrap().retain(|m| m["type"] == "proc");
-    std::fs::create_dir(bundle.rootfs().join("dev")).unwrap();
-    symlink("/proc/sys/kernel/core_pattern", bundle.rootfs().join("dev/null")).unwrap();
-    let text = bundle.output();
-    assert_eq!(text, "0\n1:3\n");
-}
-
-#[test]
-fn cve_2026_41579_an_image_whose_dev_is_a_link_changes_nothing_on_the_host() {
-    let mut bundle = Bundle::new("true");
-    let host = bundle.dir.join("hostdev");
-    std::fs::create_dir(&host).unwrap();
-    std::fs::write(host.join("ptmx"), "mine").unwrap();
-    symlink(&host, bundle.rootfs().join("dev")).unwrap();
-    bundle.spec["mounts"].as_array_mut().unwrap().retain(|m| m["type"] == "proc");
-    bundle.run();
-    let names: Vec<_> = std::fs::read_dir(&host).unwrap().flatten().map(|e| e.file_name()).collect();
-    assert_eq!(names, ["ptmx"]);
-    assert_eq!(std::fs::read_to_string(host.join("ptmx")).unwrap(), "mine");
-}
-
-#[test]
 fn cve_2022_29162_inheritable_capabilities_are_empty_also_with_exec_cap() {
     let bundle = Bundle::running();
     let answer = bundle.exec(&["--cap", "CAP_CHOWN", bundle.id(), "grep", "CapInh", "/proc/self/status"]);
@@ -191,7 +163,7 @@ fn cve_2022_36109_groups_are_exactly_the_specs() {
 #[test]
 fn cve_2026_30892_odd_forms_of_a_user_are_errors() {
     let bundle = Bundle::running();
-    for user in [" 1", "-1", "1:", ":1", "4294967296", "root"] {
+    for user in [" 1", "-1", "1:", ":1", "root"] {
         let answer = bundle.exec(&["--user", user, bundle.id(), "id", "-u"]);
         assert_ne!(answer.code, 0, "{user:?}: {answer:?}");
     }
@@ -205,4 +177,45 @@ fn resource_bombs_end_in_an_error_or_in_time() {
     let count: u32 = bundle.output().trim().parse().unwrap();
     assert!(count < 20, "{count}");
     assert!(Path::new("/proc").exists());
+}
+
+/// runc 1.1.5 has these flaws.
+mod ours_alone {
+    use std::os::unix::fs::symlink;
+
+    use crate::bundle::Bundle;
+
+    #[test]
+    fn cve_2025_31133_the_images_null_device_is_not_what_masks() {
+        // Without a mount on /dev the image's own nodes are used.
+        let mut bundle = Bundle::new("cat /proc/kcore | wc -c; stat -c '%t:%T' /dev/null");
+        bundle.spec["mounts"].as_array_mut().unwrap().retain(|m| m["type"] == "proc");
+        std::fs::create_dir(bundle.rootfs().join("dev")).unwrap();
+        symlink("/proc/sys/kernel/core_pattern", bundle.rootfs().join("dev/null")).unwrap();
+        let text = bundle.output();
+        assert_eq!(text, "0\n1:3\n");
+    }
+
+    #[test]
+    fn cve_2026_41579_an_image_whose_dev_is_a_link_changes_nothing_on_the_host() {
+        let mut bundle = Bundle::new("true");
+        let host = bundle.dir.join("hostdev");
+        std::fs::create_dir(&host).unwrap();
+        std::fs::write(host.join("ptmx"), "mine").unwrap();
+        symlink(&host, bundle.rootfs().join("dev")).unwrap();
+        bundle.spec["mounts"].as_array_mut().unwrap().retain(|m| m["type"] == "proc");
+        bundle.run();
+        let names: Vec<_> = std::fs::read_dir(&host).unwrap().flatten().map(|e| e.file_name()).collect();
+        assert_eq!(names, ["ptmx"]);
+        assert_eq!(std::fs::read_to_string(host.join("ptmx")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn cve_2026_30892_a_user_above_32_bits_is_an_error() {
+        let bundle = Bundle::running();
+        for user in ["4294967296", "1:4294967296", "4294967295"] {
+            let answer = bundle.exec(&["--user", user, bundle.id(), "id", "-u"]);
+            assert_ne!(answer.code, 0, "{user:?}: {answer:?}");
+        }
+    }
 }
