@@ -67,31 +67,72 @@ fn ids_are_names_and_given_once() {
     assert_eq!(bundle.status(), "running");
 }
 
+/// Every prefix of a real configuration is broken JSON.
 #[test]
-fn a_broken_state_file_is_an_error_that_names_it() {
-    let bundle = Bundle::running();
-    let path = bundle.state_dir().join(bundle.id()).join("state.json");
-    let good = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &good[..good.len() / 2]).unwrap();
-    let answer = bundle.call(&["state", bundle.id()]);
-    assert_eq!(answer.code, 1, "{answer:?}");
-    std::fs::write(&path, good).unwrap();
-    assert_eq!(bundle.status(), "running");
+fn a_truncated_config_is_refused_wherever_it_ends() {
+    let bundle = Bundle::new("true");
+    let whole = bundle.spec.to_string();
+    let place = bundle.dir.join("cut");
+    std::fs::create_dir(&place).unwrap();
+    for end in (0..whole.len()).step_by(whole.len() / 23) {
+        std::fs::write(place.join("config.json"), &whole[..end]).unwrap();
+        let answer = bundle.call(&["run", "-b", place.to_str().unwrap(), bundle.id()]);
+        assert_eq!(answer.code, 1, "{end}: {answer:?}");
+    }
+    bundle.assert_nothing_left();
 }
 
 #[test]
-fn the_log_has_json_lines_with_the_last_error() {
+fn values_of_the_wrong_kind_are_refused() {
+    for (pointer, value) in [
+        ("/process/args", json!("sh")),
+        ("/process/user/uid", json!(-1)),
+        ("/process/user/uid", json!(1u64 << 40)),
+        ("/mounts", json!({"destination": "/x"})),
+        ("/linux/namespaces", json!("all")),
+        ("/linux/resources", json!([1, 2])),
+        ("/root", json!("rootfs")),
+    ] {
+        refused(|s| *s.pointer_mut(pointer).unwrap() = value.clone());
+    }
+}
+
+#[test]
+fn a_bad_mount_option_is_refused_with_the_mount_it_is_of() {
+    for options in [json!(["nosuchoption"]), json!(["size=lots"]), json!(["mode=99999"])] {
+        let mount = json!({"destination": "/bad", "type": "tmpfs", "source": "tmpfs", "options": options});
+        let text = refused(|s| s["mounts"].as_array_mut().unwrap().push(mount));
+        assert!(text.contains("/bad") && text.contains("invalid argument"), "{text}");
+    }
+}
+
+#[test]
+fn an_id_cannot_leave_the_state_directory() {
     let bundle = Bundle::new("true");
-    let log = bundle.dir.join("log.json");
-    let answer = bundle.call(&["--log", log.to_str().unwrap(), "--log-format", "json", "state", "nobody"]);
-    assert!(answer.code == 1 && answer.stderr.trim() == "container does not exist", "{answer:?}");
-    let text = std::fs::read_to_string(log).unwrap();
-    let line: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    assert_eq!(
-        (line["level"].as_str(), line["msg"].as_str()),
-        (Some("error"), Some("container does not exist"))
-    );
-    assert!(line["time"].as_str().unwrap().contains('T'));
+    let outside = bundle.dir.join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("state.json"), "{}").unwrap();
+    for id in ["../outside", "/outside", "a/../../outside", ".."] {
+        for command in [&["run"][..], &["create"], &["state"], &["start"], &["kill"], &["delete", "-f"]] {
+            let answer = bundle.call(&[command, &[id]].concat());
+            assert_ne!(answer.code, 0, "{command:?} {id:?}: {answer:?}");
+        }
+        assert_ne!(bundle.exec(&[id, "true"]).code, 0);
+    }
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
+    assert!(bundle.rootfs().exists());
+}
+
+#[test]
+fn a_second_container_of_the_same_id_changes_nothing_of_the_first() {
+    let bundle = Bundle::running();
+    let before = bundle.state();
+    for command in [&["run"][..], &["run", "-d"], &["create"]] {
+        let answer = bundle.detached(&[command, &[bundle.id()]].concat());
+        assert!(answer.code == 1 && answer.stderr.contains("already exists"), "{answer:?}");
+    }
+    assert_eq!(bundle.state(), before);
+    assert_eq!(bundle.exec(&[bundle.id(), "true"]).code, 0);
 }
 
 #[test]

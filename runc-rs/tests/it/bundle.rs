@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 
 const APPLETS: &[&str] = &[
-    "sh", "cat", "echo", "env", "grep", "hostname", "id", "ls", "mount", "pwd", "readlink", "sleep", "stat",
-    "touch", "true", "tty", "umask", "wc", "kill", "mkdir", "dd", "rm",
+    "cat", "cut", "dd", "echo", "env", "grep", "head", "hostname", "id", "ionice", "kill", "ls", "mkdir",
+    "mknod", "mount", "pwd", "readlink", "rm", "sh", "sleep", "stat", "stty", "touch", "true", "tty",
+    "umask", "uname", "wc",
 ];
 
 pub(crate) struct Bundle {
@@ -98,7 +99,8 @@ impl Bundle {
         self.dir.join("state")
     }
 
-    fn command(&self, runtime: &Path, args: &[&str]) -> Command {
+    /// The runtime with this bundle's config.json written and its state directory chosen.
+    pub(crate) fn command(&self, runtime: &Path, args: &[&str]) -> Command {
         let (config, text) = (self.dir.join("config.json"), self.spec.to_string());
         // Only when it changed: an exec of another thread may be reading it.
         if fs::read(&config).ok().as_deref() != Some(text.as_bytes()) {
@@ -159,9 +161,23 @@ impl Bundle {
         self.call(&[&["exec"], args].concat())
     }
 
+    /// What `state` prints; null if it fails.
+    pub(crate) fn state(&self) -> Value {
+        serde_json::from_str(&self.call(&["state", &self.id]).stdout).unwrap_or_default()
+    }
+
     pub(crate) fn status(&self) -> String {
-        let state: Value = serde_json::from_str(&self.call(&["state", &self.id]).stdout).unwrap_or_default();
-        state["status"].as_str().unwrap_or("none").to_owned()
+        self.state()["status"].as_str().unwrap_or("none").to_owned()
+    }
+
+    /// The init, as the host numbers it.
+    pub(crate) fn pid(&self) -> i64 {
+        self.state()["pid"].as_i64().expect("the container has a pid")
+    }
+
+    /// What the init has written so far, when it was started by [`Bundle::detached`].
+    pub(crate) fn written(&self) -> String {
+        fs::read_to_string(self.dir.join("out")).unwrap_or_default()
     }
 
     /// Asks until it is so; a test that waits in vain fails here.
@@ -179,8 +195,17 @@ impl Bundle {
         self.spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": kind}));
     }
 
+    pub(crate) fn without_namespace(&mut self, kind: &str) {
+        self.spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|n| n["type"] != kind);
+    }
+
     pub(crate) fn mount(&mut self, mount: Value) {
         self.spec["mounts"].as_array_mut().unwrap().push(mount);
+    }
+
+    /// Adds to a list of the process' user or of `linux`, by its JSON pointer.
+    pub(crate) fn push(&mut self, pointer: &str, value: Value) {
+        self.spec.pointer_mut(pointer).and_then(Value::as_array_mut).expect("a list").push(value);
     }
 
     /// No state, no cgroup of this container is left.

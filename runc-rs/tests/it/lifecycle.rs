@@ -1,6 +1,6 @@
 //! create, start, state, kill, delete, list, pause.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::bundle::Bundle;
 
@@ -79,83 +79,10 @@ fn a_paused_container_says_so_and_goes_on() {
 }
 
 #[test]
-fn list_and_ps_know_the_container() {
-    let bundle = Bundle::running();
-    let list: Value = serde_json::from_str(&bundle.call(&["list", "-f", "json"]).stdout).unwrap();
-    assert_eq!(list[0]["id"], bundle.id());
-    assert_eq!(bundle.call(&["list", "-q"]).stdout.trim(), bundle.id());
-    let pids: Vec<u32> =
-        serde_json::from_str(&bundle.call(&["ps", "-f", "json", bundle.id()]).stdout).unwrap();
-    assert!(!pids.is_empty() && pids.iter().any(|p| list[0]["pid"] == *p), "{pids:?}");
-}
-
-#[test]
-fn signals_reach_the_program() {
-    let bundle = Bundle::new("trap 'exit 9' USR1; echo up > /tmp/up; while :; do sleep 0.05; done");
-    bundle.start_detached();
-    while !bundle.rootfs().join("tmp/up").exists() {
-        std::thread::yield_now();
-    }
-    assert_eq!(bundle.call(&["kill", bundle.id(), "SIGUSR1"]).code, 0);
-    bundle.wait_for("stopped");
-    assert!(bundle.call(&["kill", bundle.id(), "NOPE"]).stderr.contains("unknown signal"));
-}
-
-#[test]
-fn hooks_run_in_order_with_the_state_on_their_stdin() {
-    let mut bundle = Bundle::new("true");
-    let log = bundle.dir.join("hooks");
-    let hook = |name: &str| {
-        let script = format!("echo \"{name} $(cat)\" >> {}", log.display());
-        json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"], "timeout": 10}])
-    };
-    bundle.spec["hooks"] = json!({
-        "prestart": hook("prestart"), "createRuntime": hook("createRuntime"),
-        "poststart": hook("poststart"), "poststop": hook("poststop")
-    });
-    assert_eq!(bundle.run().code, 0);
-    let text = std::fs::read_to_string(&log).unwrap();
-    let names: Vec<&str> = text.lines().filter_map(|l| l.split(' ').next()).collect();
-    assert_eq!(names, ["prestart", "createRuntime", "poststart", "poststop"]);
-    let id = bundle.id();
-    for line in text.lines() {
-        let state: Value = serde_json::from_str(line.split_once(' ').unwrap().1).unwrap();
-        assert!(state["id"] == id && state["bundle"] == bundle.dir.to_str().unwrap(), "{line}");
-    }
-}
-
-#[test]
-fn a_failed_or_late_hook_fails_the_create_and_leaves_nothing() {
-    for (script, timeout, text) in [("echo sorry >&2; exit 3", 10, "sorry"), ("sleep 100", 1, "timeout")] {
-        let mut bundle = Bundle::new("true");
-        let args = json!(["sh", "-c", script]);
-        bundle.spec["hooks"] = json!({"createRuntime": [{"path": "/bin/sh", "args": args, "timeout": timeout,
-            "env": ["PATH=/usr/bin:/bin"]}]});
-        let answer = bundle.run();
-        assert!(answer.code == 1 && answer.stderr.contains(text), "{answer:?}");
-        bundle.assert_nothing_left();
-    }
-}
-
-#[test]
 fn a_container_that_ends_at_once_is_never_missed() {
     let bundle = Bundle::new("exit 5");
     for _ in 0..30 {
         assert_eq!(bundle.run().code, 5);
     }
     bundle.assert_nothing_left();
-}
-
-/// runc leaves a directory without a state, which its delete -f does not remove.
-mod ours_alone {
-    use crate::bundle::Bundle;
-
-    #[test]
-    fn a_create_that_was_killed_is_found_and_deleted() {
-        let bundle = Bundle::new("true");
-        std::fs::create_dir_all(bundle.state_dir().join(bundle.id())).unwrap();
-        assert!(bundle.run().stderr.contains("container with given ID already exists"));
-        assert_eq!(bundle.call(&["delete", "-f", bundle.id()]).code, 0);
-        assert_eq!(bundle.run().code, 0);
-    }
 }
