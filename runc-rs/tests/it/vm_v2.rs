@@ -112,8 +112,8 @@ fn pause_freezes_and_resume_thaws() {
 #[test]
 #[ignore = "needs every controller on cgroup v2: run in integration-tests/vm/run"]
 fn delete_ends_all_by_the_cgroup_and_takes_the_cgroups_below_with_it() {
-    let script = "mkdir /sys/fs/cgroup/a /sys/fs/cgroup/a/b && sleep 1000 & echo $! > /sys/fs/cgroup/a/b/cgroup.procs; \
-                  sleep 1000 & wait";
+    let script = "mkdir /sys/fs/cgroup/a /sys/fs/cgroup/a/b; sleep 1000 & \
+                  echo $! > /sys/fs/cgroup/a/b/cgroup.procs; sleep 1000 & wait";
     let mut bundle = Bundle::new(script);
     bundle.without_namespace("pid");
     bundle.namespace("cgroup");

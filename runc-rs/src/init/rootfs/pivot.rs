@@ -15,8 +15,8 @@ pub(crate) fn pivot(root: BorrowedFd<'_>) -> Step<()> {
     rustix::process::fchdir(root).step(|| "enter the rootfs")?;
     // Old root on top of new: no directory for it is needed in the image.
     rustix::process::pivot_root(".", ".").step(|| "pivot_root")?;
-    // By its descriptor: "." may be either of the two now. A shared old root would hand its unmounting, and
-    // that of all below it, to the host.
+    // By its descriptor: "." is the new root, whose shared mounts are to stay shared. A shared old root would
+    // hand its unmounting, and that of all below it, to the host.
     mount_attr::propagation(&old, true, libc::MS_SLAVE).step(|| "detach the old root's propagation")?;
     rustix::process::fchdir(&old).step(|| "enter the old root")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).step(|| "unmount the old root")?;
