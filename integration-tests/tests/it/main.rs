@@ -5,7 +5,6 @@ mod bad_images;
 mod climbing;
 mod daemon;
 mod engine;
-mod killed;
 mod registries;
 mod survival;
 mod swap;
