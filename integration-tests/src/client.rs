@@ -13,13 +13,20 @@ pub struct Client {
     program: OsString,
     first: Vec<OsString>,
     netns: PathBuf,
-    home: PathBuf,
+    env: Vec<(OsString, OsString)>,
 }
 
 impl Client {
     /// `program` with `first` before all other arguments; `home` is its `$HOME`.
     pub fn new(netns: &Netns, home: &Path, program: impl Into<OsString>, first: Vec<OsString>) -> Self {
-        Self { program: program.into(), first, netns: netns.path(), home: home.to_owned() }
+        Self { program: program.into(), first, netns: netns.path(), env: vec![("HOME".into(), home.into())] }
+    }
+
+    /// The same with one more variable in its environment.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
     }
 
     /// Debian's `ctr` on a containerd's socket.
@@ -57,7 +64,7 @@ impl Client {
         let line: Vec<String> =
             words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"))).collect();
         let mut script = crate::command("script");
-        script.args(["-qec", &line.join(" "), "/dev/null"]).env("HOME", &self.home);
+        script.args(["-qec", &line.join(" "), "/dev/null"]).envs(self.env.clone());
         Output::of(&mut script)
     }
 
@@ -78,7 +85,7 @@ impl Client {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = crate::command("nsenter");
         command.arg(format!("--net={}", self.netns.display())).arg(&self.program);
-        command.args(&self.first).args(args).env("HOME", &self.home);
+        command.args(&self.first).args(args).envs(self.env.clone());
         command
     }
 }

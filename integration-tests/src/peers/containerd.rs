@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{BusyboxImage, Client, Daemon, Netns, our_shim_as_gos, path_with_ours, wait};
+use crate::{BusyboxImage, Client, Daemon, Netns, Registry, our_shim_as_gos, path_with_ours, wait};
 
 /// A private containerd of Debian's, which finds our shim beside Go's.
 #[derive(Debug)]
@@ -12,7 +12,8 @@ pub struct Containerd {
     daemon: Option<Daemon>,
     netns: Netns,
     first_on_path: Option<PathBuf>,
-    /// The image that [`Containerd::import`] brings in.
+    registry: Option<Registry>,
+    /// The image that its registry serves and [`Containerd::import`] brings in.
     pub image: BusyboxImage,
     dir: TempDir,
 }
@@ -38,7 +39,11 @@ impl Containerd {
         let dir = tempfile::Builder::new().prefix("debian-").tempdir_in("/var/tmp").expect("make a folder");
         let image = BusyboxImage::build(dir.path(), "127.0.0.1:5000/busybox:1");
         let first_on_path = first_on_path(dir.path());
-        let mut peer = Self { daemon: None, netns: Netns::new(), first_on_path, image, dir };
+        let netns = Netns::new();
+        let registry = Registry::start(&netns, dir.path());
+        registry.push(&netns, &image, "busybox:1");
+        let registry = Some(registry);
+        let mut peer = Self { daemon: None, netns, first_on_path, registry, image, dir };
         let text = format!(
             "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n\
              disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"{0}/containerd.sock\"\n",
@@ -110,5 +115,8 @@ impl Drop for Containerd {
             self.ctr().run(&["tasks", "rm", "-f", task]);
         }
         self.daemon.take();
+        if let Some(registry) = self.registry.take() {
+            registry.stop();
+        }
     }
 }

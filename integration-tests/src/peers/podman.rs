@@ -30,7 +30,11 @@ impl Podman {
         let mut first: Vec<OsString> = vec!["--root".into(), at("root"), "--runroot".into(), at("run")];
         first.extend(["--tmpdir".into(), at("tmp"), "--runtime".into(), runtime.into()]);
         first.extend(["--cgroup-manager", "cgroupfs", "--events-backend", "file"].map(OsString::from));
-        let client = Client::new(&netns, dir.path(), "podman", first);
+        // By default podman raises limits, which takes a capability that root may lack.
+        let limits = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n";
+        std::fs::write(dir.path().join("containers.conf"), limits).expect("write containers.conf");
+        let client = Client::new(&netns, dir.path(), "podman", first)
+            .with_env("CONTAINERS_CONF", dir.path().join("containers.conf"));
         let image = BusyboxImage::build(dir.path(), Self::IMAGE);
         let archive = format!("oci-archive:{}", image.archive.display());
         let id = client.run(&["pull", "-q", &archive]).ok();

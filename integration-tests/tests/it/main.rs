@@ -1,9 +1,12 @@
 //! The whole stack, seen from outside: binaries, sockets, files. One binary, so that it links once.
 
 mod architecture;
+mod ctr;
 mod daemon;
 mod docker_suite;
 mod engine;
+mod peers;
 mod survival;
 mod swap;
+mod transcript;
 mod transfer;
