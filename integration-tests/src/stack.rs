@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{BusyboxImage, Client, Daemon, Netns, Output, Registry, bin, path_with_ours, wait};
+use crate::{BusyboxImage, Client, Daemon, Netns, Output, Registry, bin, bin_dir, path_with_ours, wait};
 
 /// A whole stack: registry, containerd-rs, engined.
 #[derive(Debug)]
@@ -18,6 +18,10 @@ pub struct Stack {
     pub netns: Netns,
     /// Folder that stands before all others on the daemons' `PATH`.
     first_on_path: Option<PathBuf>,
+    /// Where this stack's containerd-rs and engined are.
+    daemons: PathBuf,
+    /// Further flags that engined is started with.
+    pub engined_flags: Vec<String>,
     dir: TempDir,
 }
 
@@ -52,8 +56,17 @@ impl Stack {
         let registry = Registry::start(&netns, dir.path());
         let image = BusyboxImage::build(dir.path(), "127.0.0.1:5000/busybox:1");
         registry.push(&netns, &image, "busybox:1");
-        let registry = Some(registry);
-        Self { engined: None, containerd: None, registry, image, netns, first_on_path: None, dir }
+        Self {
+            engined: None,
+            containerd: None,
+            registry: Some(registry),
+            image,
+            netns,
+            first_on_path: None,
+            daemons: bin_dir(),
+            engined_flags: Vec::new(),
+            dir,
+        }
     }
 
     /// From the next start on, containerd-rs finds our shim under the name of Go's: for clients that
@@ -82,6 +95,14 @@ impl Stack {
         self.dir.path()
     }
 
+    /// The registry.
+    ///
+    /// # Panics
+    /// It was stopped.
+    pub fn registry(&self) -> &Registry {
+        self.registry.as_ref().expect("the registry runs as long as the stack")
+    }
+
     /// containerd-rs's socket.
     pub fn containerd_socket(&self) -> PathBuf {
         self.dir().join("cs/containerd.sock")
@@ -97,7 +118,7 @@ impl Stack {
     /// # Panics
     /// It doesn't come up.
     pub fn start_containerd(&mut self) {
-        let mut command = self.netns.command(bin("containerd-rs"));
+        let mut command = self.netns.command(self.daemons.join("containerd-rs"));
         command.arg("--root").arg(self.dir().join("cr")).arg("--state").arg(self.dir().join("cs"));
         command.arg("--address").arg(self.containerd_socket()).args(["--log-level", "debug"]);
         if let Some(first) = &self.first_on_path {
@@ -116,7 +137,7 @@ impl Stack {
     /// # Panics
     /// It doesn't come up.
     pub fn start_engined(&mut self) {
-        let mut command = self.netns.command(bin("engined"));
+        let mut command = self.netns.command(self.daemons.join("engined"));
         command.arg("-H").arg(format!("unix://{}", self.engine_socket().display()));
         command
             .arg("--data-root")
@@ -124,7 +145,7 @@ impl Stack {
             .arg("--exec-root")
             .arg(self.dir().join("exec"));
         command.arg("--pidfile").arg(self.dir().join("engined.pid"));
-        command.arg("--containerd").arg(self.containerd_socket());
+        command.arg("--containerd").arg(self.containerd_socket()).args(&self.engined_flags);
         if self.engined_config().exists() {
             command.arg("--config-file").arg(self.engined_config());
         }
@@ -136,6 +157,25 @@ impl Stack {
         self.engined = Some(daemon);
     }
 
+    /// From now on, daemons are started from the newer build.
+    ///
+    /// # Panics
+    /// It wasn't made.
+    pub fn upgrade(&mut self) {
+        self.daemons = bin_dir().join("newer");
+        for name in ["containerd-rs", "engined"] {
+            let path = self.daemons.join(name);
+            assert!(path.exists(), "{} is missing: run `make newer debug`", path.display());
+        }
+    }
+
+    /// Ends both daemons as a service manager does.
+    pub fn terminate(&mut self) {
+        for daemon in [self.engined.take(), self.containerd.take()].into_iter().flatten() {
+            daemon.terminate();
+        }
+    }
+
     /// kill -9 of engined and containerd-rs.
     pub fn kill_9(&mut self) {
         if let Some(daemon) = self.engined.take() {
@@ -144,6 +184,17 @@ impl Stack {
         if let Some(daemon) = self.containerd.take() {
             daemon.kill_9();
         }
+    }
+
+    /// Ends engined and starts it again, with the flags that are set now.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn restart_engined(&mut self) {
+        if let Some(daemon) = self.engined.take() {
+            daemon.terminate();
+        }
+        self.start_engined();
     }
 
     /// kill -9 of containerd-rs alone.

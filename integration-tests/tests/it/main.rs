@@ -6,6 +6,7 @@ mod daemon;
 mod docker_suite;
 mod engine;
 mod peers;
+mod registries;
 mod survival;
 mod swap;
 mod transcript;
