@@ -29,9 +29,11 @@ impl Client {
         self
     }
 
-    /// Debian's `ctr` on a containerd's socket.
+    /// Debian's `ctr` on a containerd's socket, in a namespace after the name of `home`: state and cgroups
+    /// of runtimes are shared by all containerds of a machine, and tests run beside each other.
     pub fn ctr(netns: &Netns, home: &Path, socket: &Path) -> Self {
-        Self::new(netns, home, "ctr", vec!["-a".into(), socket.into()])
+        let first = vec!["-a".into(), socket.into()];
+        Self::new(netns, home, "ctr", first).with_env("CONTAINERD_NAMESPACE", namespace(home))
     }
 
     /// The real docker CLI, or ours, on a Docker API socket.
@@ -87,5 +89,22 @@ impl Client {
         command.arg(format!("--net={}", self.netns.display())).arg(&self.program);
         command.args(&self.first).args(args).envs(self.env.clone());
         command
+    }
+}
+
+/// The containerd namespace of the test that lives in `dir`.
+pub fn namespace(dir: &Path) -> String {
+    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    format!("test-{}", name.rsplit('-').next().unwrap_or_default())
+}
+
+/// Removes what runtimes leave of a namespace when all its containers have gone: empty directories that the
+/// machine's containerds share.
+pub(crate) fn forget_namespace(dir: &Path) {
+    let name = namespace(dir);
+    // One that isn't empty stays, for a census to find.
+    let _ = std::fs::remove_dir(Path::new("/run/containerd/runc").join(&name));
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+        let _ = std::fs::remove_dir(hierarchy.path().join(&name));
     }
 }

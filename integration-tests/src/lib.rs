@@ -19,7 +19,7 @@ mod wait;
 
 pub use binaries::{bin, bin_dir, command, our_shim_as_gos, path_with_ours};
 pub use census::Census;
-pub use client::Client;
+pub use client::{Client, namespace};
 pub use daemon::Daemon;
 pub use image::{BusyboxImage, busybox_rootfs};
 pub use netns::Netns;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::client::forget_namespace;
 use crate::{BusyboxImage, Client, Daemon, Netns, Output, Registry, bin, bin_dir, path_with_ours, wait};
 
 /// A whole stack: registry, containerd-rs, engined.
@@ -269,6 +270,7 @@ impl Drop for Stack {
         }
         self.engined.take();
         self.containerd.take();
+        forget_namespace(self.dir());
         if let Some(registry) = self.registry.take() {
             registry.stop();
         }

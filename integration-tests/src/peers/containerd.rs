@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::client::forget_namespace;
 use crate::{BusyboxImage, Client, Daemon, Netns, Registry, our_shim_as_gos, path_with_ours, wait};
 
 /// A private containerd of Debian's, which finds our shim beside Go's.
@@ -115,6 +116,7 @@ impl Drop for Containerd {
             self.ctr().run(&["tasks", "rm", "-f", task]);
         }
         self.daemon.take();
+        forget_namespace(self.dir());
         if let Some(registry) = self.registry.take() {
             registry.stop();
         }

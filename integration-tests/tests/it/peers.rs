@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use integration_tests::{Census, Client, Containerd, Output, Podman, Stack, bin, eventually};
+use integration_tests::{Census, Client, Containerd, Output, Podman, Stack, bin, eventually, namespace};
 
 const IMAGE: &str = "127.0.0.1:5000/busybox:1";
 const GOS: &str = "io.containerd.runc.v2";
@@ -152,7 +152,7 @@ fn our_shim_heeds_options_that_a_configuration_file_gives() {
     assert_eq!(run(&text).ok(), "hi");
     let called = std::fs::read_to_string(&log).expect("the runtime was called");
     let create = called.lines().find(|line| line.contains(" create ")).expect("create");
-    assert!(create.contains(&format!("--root {}/default", root.display())), "{create}");
+    assert!(create.contains(&format!("--root {}/{}", root.display(), namespace(peer.dir()))), "{create}");
     let refused = run("BinaryNam = \"x\"\n");
     assert!(refused.code != 0 && refused.stderr.contains("unknown option"), "{}", refused.stderr);
 }
