@@ -3,9 +3,13 @@
 mod architecture;
 mod bad_images;
 mod climbing;
+mod ctr;
 mod daemon;
+mod docker_suite;
 mod engine;
+mod peers;
 mod registries;
 mod survival;
 mod swap;
+mod transcript;
 mod transfer;
