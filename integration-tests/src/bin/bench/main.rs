@@ -1,0 +1,54 @@
+//! `make bench`: this stack beside the originals from Debian's packages, measured in one run.
+//!
+//! `ONLY=PART[,PART]` measures parts, `SAMPLES=N` sets shorter counts. Tables go to the terminal, raw
+//! samples to `target/bench/PART.json`. Nothing is asserted about time; a command that fails ends the
+//! bench with its output.
+
+mod bundle;
+mod comparison;
+mod interrupt;
+mod measure;
+mod report;
+mod rounds;
+mod runtime;
+mod statistics;
+mod table;
+mod view;
+
+use anyhow::{Result, ensure};
+
+use crate::comparison::Comparison;
+use crate::rounds::Rounds;
+
+type Compare = fn(Rounds) -> Result<Vec<Comparison>>;
+
+const PARTS: &[(&str, Compare)] = &[("runtime", runtime::compare)];
+
+fn main() -> Result<()> {
+    interrupt::listen()?;
+    let rounds = Rounds::from_environment()?;
+    println!("{}", report::machine_line());
+    println!("Contenders take turns in one run; figures are medians (10th–90th percentile).");
+    for (part, compare) in chosen()? {
+        let comparisons = compare(rounds)?;
+        for comparison in &comparisons {
+            print!("{}", table::render(comparison));
+        }
+        println!(
+            "\n{}  every sample: {}",
+            table::notes(&comparisons),
+            report::write(part, &comparisons)?.display()
+        );
+    }
+    Ok(())
+}
+
+fn chosen() -> Result<Vec<&'static (&'static str, Compare)>> {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let names: Vec<&str> = only.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
+    for name in &names {
+        ensure!(known.contains(name), "ONLY={name}: the parts are {}", known.join(", "));
+    }
+    Ok(PARTS.iter().filter(|(part, _)| names.is_empty() || names.contains(part)).collect())
+}
