@@ -6,18 +6,24 @@
 
 mod binaries;
 mod census;
+mod client;
 mod daemon;
 mod image;
 mod netns;
+mod output;
+mod peers;
 mod registry;
 mod stack;
 mod wait;
 
-pub use binaries::{bin, bin_dir, command, path_with_ours};
+pub use binaries::{bin, bin_dir, command, our_shim_as_gos, path_with_ours};
 pub use census::Census;
+pub use client::Client;
 pub use daemon::Daemon;
 pub use image::{BusyboxImage, busybox_rootfs};
 pub use netns::Netns;
+pub use output::Output;
+pub use peers::{Containerd, Dockerd, Podman};
 pub use registry::Registry;
-pub use stack::{Output, Stack};
+pub use stack::Stack;
 pub use wait::eventually;

@@ -1,34 +1,10 @@
 //! containerd-rs and engined, private to one test.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{BusyboxImage, Daemon, Netns, Registry, bin, wait};
-
-/// What a command said.
-#[derive(Debug)]
-pub struct Output {
-    /// Exit code; 128 + n for signals.
-    pub code: i32,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-impl Output {
-    /// The output of a command that must succeed, without its last line feed.
-    ///
-    /// # Panics
-    /// It failed.
-    #[track_caller]
-    pub fn ok(self) -> String {
-        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
-        self.stdout.trim_end_matches('\n').to_owned()
-    }
-}
+use crate::{BusyboxImage, Client, Daemon, Netns, Output, Registry, bin, path_with_ours, wait};
 
 /// A whole stack: registry, containerd-rs, engined.
 #[derive(Debug)]
@@ -40,6 +16,8 @@ pub struct Stack {
     pub image: BusyboxImage,
     /// The network namespace that all daemons live in.
     pub netns: Netns,
+    /// Folder that stands before all others on the daemons' `PATH`.
+    first_on_path: Option<PathBuf>,
     dir: TempDir,
 }
 
@@ -59,14 +37,44 @@ impl Stack {
     /// # Panics
     /// A daemon doesn't come up.
     pub fn without_engine() -> Self {
+        let mut stack = Self::registry_alone();
+        stack.start_containerd();
+        stack
+    }
+
+    /// Starts the registry and no daemon yet.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn registry_alone() -> Self {
         let dir = tempfile::Builder::new().prefix("stack-").tempdir_in("/var/tmp").expect("make a folder");
         let netns = Netns::new();
         let registry = Registry::start(&netns, dir.path());
         let image = BusyboxImage::build(dir.path(), "127.0.0.1:5000/busybox:1");
         registry.push(&netns, &image, "busybox:1");
-        let mut stack = Self { engined: None, containerd: None, registry: Some(registry), image, netns, dir };
-        stack.start_containerd();
-        stack
+        let registry = Some(registry);
+        Self { engined: None, containerd: None, registry, image, netns, first_on_path: None, dir }
+    }
+
+    /// From the next start on, containerd-rs finds our shim under the name of Go's: for clients that
+    /// know no other.
+    ///
+    /// # Panics
+    /// The link can't be made.
+    pub fn name_our_shim_as_gos(&mut self) {
+        self.first_on_path = Some(crate::our_shim_as_gos(self.dir()));
+    }
+
+    /// engined's daemon.json from its next start on.
+    ///
+    /// # Panics
+    /// It can't be written.
+    pub fn configure_engined(&self, text: &str) {
+        std::fs::write(self.engined_config(), text).expect("write daemon.json");
+    }
+
+    fn engined_config(&self) -> PathBuf {
+        self.dir().join("daemon.json")
     }
 
     /// The folder that everything of this stack lives in.
@@ -92,6 +100,9 @@ impl Stack {
         let mut command = self.netns.command(bin("containerd-rs"));
         command.arg("--root").arg(self.dir().join("cr")).arg("--state").arg(self.dir().join("cs"));
         command.arg("--address").arg(self.containerd_socket()).args(["--log-level", "debug"]);
+        if let Some(first) = &self.first_on_path {
+            command.env("PATH", format!("{}:{}", first.display(), path_with_ours()));
+        }
         let mut daemon = Daemon::start("containerd-rs", command, &self.dir().join("containerd-rs.log"));
         wait::eventually("containerd-rs answers", || {
             daemon.assert_alive();
@@ -114,6 +125,9 @@ impl Stack {
             .arg(self.dir().join("exec"));
         command.arg("--pidfile").arg(self.dir().join("engined.pid"));
         command.arg("--containerd").arg(self.containerd_socket());
+        if self.engined_config().exists() {
+            command.arg("--config-file").arg(self.engined_config());
+        }
         let mut daemon = Daemon::start("engined", command, &self.dir().join("engined.log"));
         wait::eventually("engined answers", || {
             daemon.assert_alive();
@@ -147,30 +161,38 @@ impl Stack {
 
     /// The real docker CLI on our socket.
     pub fn docker(&self, args: &[&str]) -> Output {
-        let mut command = self.netns.command("docker");
-        command.arg("-H").arg(format!("unix://{}", self.engine_socket().display())).args(args);
-        self.run(command)
+        self.docker_client().run(args)
     }
 
     /// Our CLI on our socket.
     pub fn engine(&self, args: &[&str]) -> Output {
-        let mut command = self.netns.command(bin("engine"));
-        command.arg("-H").arg(format!("unix://{}", self.engine_socket().display())).args(args);
-        self.run(command)
+        self.engine_client().run(args)
     }
 
     /// Debian's `ctr` on containerd-rs.
     pub fn ctr(&self, args: &[&str]) -> Output {
-        let mut command = self.netns.command("ctr");
-        command.arg("-a").arg(self.containerd_socket()).args(args);
-        self.run(command)
+        self.ctr_client().run(args)
+    }
+
+    /// The real docker CLI on our socket.
+    pub fn docker_client(&self) -> Client {
+        Client::docker(&self.netns, self.dir(), "docker", &self.engine_socket())
+    }
+
+    /// Our CLI on our socket.
+    pub fn engine_client(&self) -> Client {
+        Client::docker(&self.netns, self.dir(), bin("engine"), &self.engine_socket())
+    }
+
+    /// Debian's `ctr` on containerd-rs.
+    pub fn ctr_client(&self) -> Client {
+        Client::ctr(&self.netns, self.dir(), &self.containerd_socket())
     }
 
     /// A shell command in the stack's network namespace.
     pub fn shell(&self, script: &str) -> Output {
         let mut command = self.netns.command("sh");
-        command.args(["-c", script]);
-        self.run(command)
+        Output::of(command.args(["-c", script]).env("HOME", self.dir()))
     }
 
     /// The logs of both daemons, for a failure's message.
@@ -180,20 +202,6 @@ impl Stack {
             .map(|name| std::fs::read_to_string(self.dir().join(name)).unwrap_or_default())
             .collect::<Vec<_>>()
             .join("\n--\n")
-    }
-
-    fn run(&self, mut command: Command) -> Output {
-        let output = command
-            .env("HOME", self.dir())
-            .stdin(std::process::Stdio::null())
-            .output()
-            .unwrap_or_else(|e| panic!("run {command:?}: {e}"));
-        use std::os::unix::process::ExitStatusExt;
-        Output {
-            code: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod daemon;
+mod docker_suite;
 mod engine;
 mod survival;
 mod swap;
