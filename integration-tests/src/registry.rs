@@ -4,13 +4,14 @@ use std::path::Path;
 
 use crate::{BusyboxImage, Daemon, Netns, wait};
 
-/// The port it listens on; the network namespace is the test's own.
+/// The port it usually listens on; the network namespace is the test's own.
 const PORT: u16 = 5000;
 
 /// A running registry.
 #[derive(Debug)]
 pub struct Registry {
     daemon: Daemon,
+    port: u16,
 }
 
 impl Registry {
@@ -19,20 +20,27 @@ impl Registry {
     /// # Panics
     /// It doesn't come up.
     pub fn start(netns: &Netns, dir: &Path) -> Self {
-        let data = dir.join("registry");
-        std::fs::create_dir_all(&data).expect("make the registry's folder");
-        let config = dir.join("registry.yml");
+        Self::serve(netns, dir, &dir.join("registry"), PORT)
+    }
+
+    /// Starts one with its data in `data`, its configuration and log below `dir`.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn serve(netns: &Netns, dir: &Path, data: &Path, port: u16) -> Self {
+        std::fs::create_dir_all(data).expect("make the registry's folder");
+        let config = dir.join(format!("registry-{port}.yml"));
         let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp:\n  addr: 127.0.0.1:{PORT}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp:\n  addr: 127.0.0.1:{port}\n",
             data.display()
         );
         std::fs::write(&config, text).expect("write the registry's configuration");
         let mut command = netns.command("docker-registry");
         command.arg("serve").arg(&config);
-        let mut daemon = Daemon::start("docker-registry", command, &dir.join("registry.log"));
+        let mut daemon = Daemon::start("docker-registry", command, &dir.join(format!("registry-{port}.log")));
         wait::eventually("the registry answers", || {
             daemon.assert_alive();
-            let url = format!("http://127.0.0.1:{PORT}/v2/");
+            let url = format!("http://127.0.0.1:{port}/v2/");
             netns
                 .command("curl")
                 .args(["-fs", "-o", "/dev/null", &url])
@@ -41,12 +49,12 @@ impl Registry {
                 .success()
                 .then_some(())
         });
-        Self { daemon }
+        Self { daemon, port }
     }
 
     /// `HOST:PORT/NAME`.
     pub fn name(&self, image: &str) -> String {
-        format!("127.0.0.1:{PORT}/{image}")
+        format!("127.0.0.1:{}/{image}", self.port)
     }
 
     /// Pushes an image under `name` (`repo:tag`).
@@ -54,11 +62,18 @@ impl Registry {
     /// # Panics
     /// skopeo fails.
     pub fn push(&self, netns: &Netns, image: &BusyboxImage, name: &str) {
-        let source = format!("oci-archive:{}", image.archive.display());
+        self.push_from(netns, &format!("oci-archive:{}", image.archive.display()), name);
+    }
+
+    /// Pushes what skopeo calls `source` (`oci:…`, `oci-archive:…`) under `name` (`repo:tag`).
+    ///
+    /// # Panics
+    /// skopeo fails.
+    pub fn push_from(&self, netns: &Netns, source: &str, name: &str) {
         let target = format!("docker://{}", self.name(name));
         let output = netns
             .command("skopeo")
-            .args(["--insecure-policy", "copy", "--dest-tls-verify=false", &source, &target])
+            .args(["--insecure-policy", "copy", "--dest-tls-verify=false", source, &target])
             .output()
             .expect("run skopeo");
         assert!(output.status.success(), "skopeo: {}", String::from_utf8_lossy(&output.stderr));

@@ -18,6 +18,7 @@ pub struct Stack {
     pub netns: Netns,
     /// Folder that stands before all others on the daemons' `PATH`.
     first_on_path: Option<PathBuf>,
+    log_level: &'static str,
     dir: TempDir,
 }
 
@@ -29,6 +30,17 @@ impl Stack {
     pub fn start() -> Self {
         let mut stack = Self::without_engine();
         stack.start_engined();
+        stack
+    }
+
+    /// Starts everything as users run it: with the usual log level instead of the tests' `debug`.
+    ///
+    /// # Panics
+    /// A daemon doesn't come up.
+    pub fn start_quiet() -> Self {
+        let mut stack = Self::registry_alone();
+        stack.log_level = "info";
+        stack.start_again();
         stack
     }
 
@@ -53,7 +65,16 @@ impl Stack {
         let image = BusyboxImage::build(dir.path(), "127.0.0.1:5000/busybox:1");
         registry.push(&netns, &image, "busybox:1");
         let registry = Some(registry);
-        Self { engined: None, containerd: None, registry, image, netns, first_on_path: None, dir }
+        Self {
+            engined: None,
+            containerd: None,
+            registry,
+            image,
+            netns,
+            first_on_path: None,
+            log_level: "debug",
+            dir,
+        }
     }
 
     /// From the next start on, containerd-rs finds our shim under the name of Go's: for clients that
@@ -99,7 +120,7 @@ impl Stack {
     pub fn start_containerd(&mut self) {
         let mut command = self.netns.command(bin("containerd-rs"));
         command.arg("--root").arg(self.dir().join("cr")).arg("--state").arg(self.dir().join("cs"));
-        command.arg("--address").arg(self.containerd_socket()).args(["--log-level", "debug"]);
+        command.arg("--address").arg(self.containerd_socket()).args(["--log-level", self.log_level]);
         if let Some(first) = &self.first_on_path {
             command.env("PATH", format!("{}:{}", first.display(), path_with_ours()));
         }
@@ -212,9 +233,9 @@ impl Drop for Stack {
         }
         if self.engined.is_some() {
             let ids = self.docker(&["ps", "-aq"]).stdout;
-            for id in ids.split_whitespace() {
-                self.docker(&["rm", "-f", "-v", id]);
-            }
+            let mut remove = vec!["rm", "-f", "-v"];
+            remove.extend(ids.split_whitespace());
+            self.docker(&remove);
         }
         self.engined.take();
         self.containerd.take();

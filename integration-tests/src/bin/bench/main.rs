@@ -4,13 +4,17 @@
 //! samples to `target/bench/PART.json`. Nothing is asserted about time; a command that fails ends the
 //! bench with its output.
 
+mod accounting;
 mod bundle;
 mod comparison;
+mod engine_run;
 mod interrupt;
 mod measure;
+mod processes;
 mod report;
 mod rounds;
 mod runtime;
+mod stacks;
 mod statistics;
 mod table;
 mod view;
@@ -22,7 +26,7 @@ use crate::rounds::Rounds;
 
 type Compare = fn(Rounds) -> Result<Vec<Comparison>>;
 
-const PARTS: &[(&str, Compare)] = &[("runtime", runtime::compare)];
+const PARTS: &[(&str, Compare)] = &[("runtime", runtime::compare), ("engine", engine_run::compare)];
 
 fn main() -> Result<()> {
     interrupt::listen()?;

@@ -182,9 +182,13 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         for line in mounts.lines().filter(|line| line.contains(" - cgroup")) {
-            if let Some(mount) = line.split(' ').nth(4) {
-                let _ = std::fs::remove_dir(Path::new(mount).join(&self.0));
+            let Some(mount) = line.split(' ').nth(4) else { continue };
+            let folder = Path::new(mount).join(&self.0);
+            // crun leaves its container's behind where it fails.
+            for left in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let _ = std::fs::remove_dir(left.path());
             }
+            let _ = std::fs::remove_dir(folder);
         }
     }
 }
