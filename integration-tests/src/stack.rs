@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{BusyboxImage, Client, Daemon, Netns, Output, Registry, bin, path_with_ours, wait};
+use crate::{BusyboxImage, Client, Daemon, Netns, Output, Registry, bin, bin_dir, path_with_ours, wait};
 
 /// A whole stack: registry, containerd-rs, engined.
 #[derive(Debug)]
@@ -19,6 +19,10 @@ pub struct Stack {
     /// Folder that stands before all others on the daemons' `PATH`.
     first_on_path: Option<PathBuf>,
     log_level: &'static str,
+    /// Where this stack's containerd-rs and engined are.
+    daemons: PathBuf,
+    /// Further flags that engined is started with.
+    pub engined_flags: Vec<String>,
     dir: TempDir,
 }
 
@@ -73,6 +77,8 @@ impl Stack {
             netns,
             first_on_path: None,
             log_level: "debug",
+            daemons: bin_dir(),
+            engined_flags: Vec::new(),
             dir,
         }
     }
@@ -103,6 +109,14 @@ impl Stack {
         self.dir.path()
     }
 
+    /// The registry.
+    ///
+    /// # Panics
+    /// It was stopped.
+    pub fn registry(&self) -> &Registry {
+        self.registry.as_ref().expect("the registry runs as long as the stack")
+    }
+
     /// containerd-rs's socket.
     pub fn containerd_socket(&self) -> PathBuf {
         self.dir().join("cs/containerd.sock")
@@ -118,7 +132,7 @@ impl Stack {
     /// # Panics
     /// It doesn't come up.
     pub fn start_containerd(&mut self) {
-        let mut command = self.netns.command(bin("containerd-rs"));
+        let mut command = self.netns.command(self.daemons.join("containerd-rs"));
         command.arg("--root").arg(self.dir().join("cr")).arg("--state").arg(self.dir().join("cs"));
         command.arg("--address").arg(self.containerd_socket()).args(["--log-level", self.log_level]);
         if let Some(first) = &self.first_on_path {
@@ -137,7 +151,7 @@ impl Stack {
     /// # Panics
     /// It doesn't come up.
     pub fn start_engined(&mut self) {
-        let mut command = self.netns.command(bin("engined"));
+        let mut command = self.netns.command(self.daemons.join("engined"));
         command.arg("-H").arg(format!("unix://{}", self.engine_socket().display()));
         command
             .arg("--data-root")
@@ -145,7 +159,7 @@ impl Stack {
             .arg("--exec-root")
             .arg(self.dir().join("exec"));
         command.arg("--pidfile").arg(self.dir().join("engined.pid"));
-        command.arg("--containerd").arg(self.containerd_socket());
+        command.arg("--containerd").arg(self.containerd_socket()).args(&self.engined_flags);
         if self.engined_config().exists() {
             command.arg("--config-file").arg(self.engined_config());
         }
@@ -157,6 +171,25 @@ impl Stack {
         self.engined = Some(daemon);
     }
 
+    /// From now on, daemons are started from the newer build.
+    ///
+    /// # Panics
+    /// It wasn't made.
+    pub fn upgrade(&mut self) {
+        self.daemons = bin_dir().join("newer");
+        for name in ["containerd-rs", "engined"] {
+            let path = self.daemons.join(name);
+            assert!(path.exists(), "{} is missing: run `make newer debug`", path.display());
+        }
+    }
+
+    /// Ends both daemons as a service manager does.
+    pub fn terminate(&mut self) {
+        for daemon in [self.engined.take(), self.containerd.take()].into_iter().flatten() {
+            daemon.terminate();
+        }
+    }
+
     /// kill -9 of engined and containerd-rs.
     pub fn kill_9(&mut self) {
         if let Some(daemon) = self.engined.take() {
@@ -165,6 +198,17 @@ impl Stack {
         if let Some(daemon) = self.containerd.take() {
             daemon.kill_9();
         }
+    }
+
+    /// Ends engined and starts it again, with the flags that are set now.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn restart_engined(&mut self) {
+        if let Some(daemon) = self.engined.take() {
+            daemon.terminate();
+        }
+        self.start_engined();
     }
 
     /// kill -9 of containerd-rs alone.

@@ -4,6 +4,7 @@ mod architecture;
 mod daemon;
 mod docker_suite;
 mod engine;
+mod registries;
 mod survival;
 mod swap;
 mod transfer;

@@ -32,10 +32,8 @@ pub(crate) fn notes(comparisons: &[Comparison]) -> String {
 fn heading(ours: &str, figures: &[Figure]) -> Vec<String> {
     let mut cells = vec![String::new()];
     cells.extend(figures.iter().map(|figure| figure.heading().to_owned()));
-    cells.push(format!(
-        "{ours} needs of it: {}",
-        figures.iter().map(|f| short(*f)).collect::<Vec<_>>().join(", ")
-    ));
+    cells
+        .push(format!("{ours} / this: {}", figures.iter().map(|f| short(*f)).collect::<Vec<_>>().join(", ")));
     cells
 }
 
