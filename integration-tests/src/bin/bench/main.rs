@@ -11,9 +11,12 @@ mod engine_run;
 mod interrupt;
 mod measure;
 mod processes;
+mod pull;
+mod pull_image;
 mod report;
 mod rounds;
 mod runtime;
+mod shim_memory;
 mod stacks;
 mod statistics;
 mod table;
@@ -26,7 +29,12 @@ use crate::rounds::Rounds;
 
 type Compare = fn(Rounds) -> Result<Vec<Comparison>>;
 
-const PARTS: &[(&str, Compare)] = &[("runtime", runtime::compare), ("engine", engine_run::compare)];
+const PARTS: &[(&str, Compare)] = &[
+    ("runtime", runtime::compare),
+    ("engine", engine_run::compare),
+    ("shim", shim_memory::compare),
+    ("pull", pull::compare),
+];
 
 fn main() -> Result<()> {
     interrupt::listen()?;

@@ -22,7 +22,7 @@ pub(crate) struct Memory {
     pub(crate) proportional: f64,
 }
 
-/// Processes in whose command line `dir` occurs.
+/// Processes in whose command line `dir` occurs, or which work below it: shims work in their bundle.
 pub(crate) fn naming(dir: &Path) -> Vec<Process> {
     let needle = dir.to_string_lossy();
     let mut found = Vec::new();
@@ -30,7 +30,8 @@ pub(crate) fn naming(dir: &Path) -> Vec<Process> {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line);
-        if pid != std::process::id() && line.contains(&*needle) {
+        let works_there = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
+        if pid != std::process::id() && (line.contains(&*needle) || works_there) {
             let program = line.split('\0').next().unwrap_or_default();
             found.push(Process { pid, program: program.rsplit('/').next().unwrap_or_default().to_owned() });
         }

@@ -31,4 +31,10 @@ impl Rounds {
     pub(crate) fn slow(self, usual: usize) -> (usize, usize) {
         (0, self.asked.unwrap_or(usual).min(usual))
     }
+
+    /// The counts of things kept at once; only the smallest for a quick look.
+    pub(crate) fn counts(self, usual: &[usize]) -> Vec<usize> {
+        let count = if self.asked.is_some() { 1 } else { usual.len() };
+        usual.iter().copied().take(count).collect()
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use integration_tests::{Client, Containerd, Dockerd, Podman, Stack};
 
 use crate::accounting::Account;
@@ -16,8 +16,9 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    pub(crate) fn start() -> Result<Self> {
-        let (stack, account) = (Stack::start_quiet(), Account::new("ours")?);
+    /// `name` tells its account from another stack's.
+    pub(crate) fn start(name: &str) -> Result<Self> {
+        let (stack, account) = (Stack::start_quiet(), Account::new(name)?);
         account.adopt(stack.dir())?;
         Ok(Self { stack, account })
     }
@@ -107,10 +108,18 @@ impl<'a> Measured<'a> {
     ///
     /// # Errors
     /// The command fails.
-    pub(crate) fn aside(&mut self, args: &[&str]) -> Result<String> {
+    pub(crate) fn aside(&self, args: &[&str]) -> Result<()> {
         let output = self.client.run(args);
-        anyhow::ensure!(output.code == 0, "{args:?}: {}{}", output.stdout, output.stderr);
+        ensure!(output.code == 0, "{args:?}: {}{}", output.stdout, output.stderr);
+        Ok(())
+    }
+
+    /// What was used up to now isn't the next sample's.
+    ///
+    /// # Errors
+    /// The account can't be read.
+    pub(crate) fn forget(&mut self) -> Result<()> {
         self.before = self.account.used_ms()?;
-        Ok(output.stdout)
+        Ok(())
     }
 }
