@@ -22,6 +22,8 @@ mod statistics;
 mod table;
 mod view;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, ensure};
 
 use crate::comparison::Comparison;
@@ -36,8 +38,10 @@ const PARTS: &[(&str, Compare)] = &[
     ("pull", pull::compare),
 ];
 
-fn main() -> Result<()> {
-    interrupt::listen()?;
+fn main() -> Result<ExitCode> {
+    if let Some(code) = interrupt::shield()? {
+        return Ok(code);
+    }
     let rounds = Rounds::from_environment()?;
     println!("{}", report::machine_line());
     println!("Contenders take turns in one run; figures are medians (10th–90th percentile).");
@@ -52,7 +56,7 @@ fn main() -> Result<()> {
             report::write(part, &comparisons)?.display()
         );
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn chosen() -> Result<Vec<&'static (&'static str, Compare)>> {
