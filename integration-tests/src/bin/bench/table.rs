@@ -104,7 +104,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], "a deed   (3 rounds)");
         assert!(lines[2].contains("wall ms") && lines[2].contains("ours / this: wall"), "{text}");
-        assert_eq!(lines[3], "  ours        2.0 (2.0–2.8)");
+        assert_eq!(lines[3], "  ours       2.0 (2.0–2.8)");
         assert_eq!(lines[4], "  peer 1.0  8.0 (8.0–11.2)  0.25×");
         assert_eq!(notes(&[comparison]), "  * a note\n");
     }
