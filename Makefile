@@ -3,7 +3,7 @@ SHELL := /bin/bash
 MUSL := x86_64-unknown-linux-musl
 SMALL := runc-rs containerd-shim-runcrs-v2
 
-.PHONY: setup build debug newer lint test demo
+.PHONY: setup build debug newer lint test demo bench
 
 # Installs what is missing of Debian's packages and the musl target; starts nothing.
 setup:
