@@ -19,6 +19,7 @@ pub struct Stack {
     pub netns: Netns,
     /// Folder that stands before all others on the daemons' `PATH`.
     first_on_path: Option<PathBuf>,
+    log_level: &'static str,
     /// Where this stack's containerd-rs and engined are.
     daemons: PathBuf,
     /// Further flags that engined is started with.
@@ -34,6 +35,17 @@ impl Stack {
     pub fn start() -> Self {
         let mut stack = Self::without_engine();
         stack.start_engined();
+        stack
+    }
+
+    /// Starts everything as users run it: with the usual log level instead of the tests' `debug`.
+    ///
+    /// # Panics
+    /// A daemon doesn't come up.
+    pub fn start_quiet() -> Self {
+        let mut stack = Self::registry_alone();
+        stack.log_level = "info";
+        stack.start_again();
         stack
     }
 
@@ -57,13 +69,15 @@ impl Stack {
         let registry = Registry::start(&netns, dir.path());
         let image = BusyboxImage::build(dir.path(), "127.0.0.1:5000/busybox:1");
         registry.push(&netns, &image, "busybox:1");
+        let registry = Some(registry);
         Self {
             engined: None,
             containerd: None,
-            registry: Some(registry),
+            registry,
             image,
             netns,
             first_on_path: None,
+            log_level: "debug",
             daemons: bin_dir(),
             engined_flags: Vec::new(),
             dir,
@@ -121,7 +135,7 @@ impl Stack {
     pub fn start_containerd(&mut self) {
         let mut command = self.netns.command(self.daemons.join("containerd-rs"));
         command.arg("--root").arg(self.dir().join("cr")).arg("--state").arg(self.dir().join("cs"));
-        command.arg("--address").arg(self.containerd_socket()).args(["--log-level", "debug"]);
+        command.arg("--address").arg(self.containerd_socket()).args(["--log-level", self.log_level]);
         if let Some(first) = &self.first_on_path {
             command.env("PATH", format!("{}:{}", first.display(), path_with_ours()));
         }
@@ -342,9 +356,9 @@ impl Drop for Stack {
         }
         if self.engined.is_some() {
             let ids = self.docker(&["ps", "-aq"]).stdout;
-            for id in ids.split_whitespace() {
-                self.docker(&["rm", "-f", "-v", id]);
-            }
+            let mut remove = vec!["rm", "-f", "-v"];
+            remove.extend(ids.split_whitespace());
+            self.docker(&remove);
         }
         self.engined.take();
         self.containerd.take();
