@@ -23,7 +23,7 @@ debug: setup
 
 lint: setup
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets
+	cargo clippy --workspace --all-targets -- -D warnings
 
 test: lint debug
 	integration-tests/run-tests

@@ -1,6 +1,7 @@
 //! Transfer: images between registries and the stores, told of on streams of the client's.
 
 mod bytes;
+mod chain;
 mod credentials;
 mod export;
 mod fetch;

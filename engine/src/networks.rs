@@ -34,7 +34,7 @@ pub use self::{
     error::Error,
     ipam::{Pool, default_pools},
     manage::{Attached, Create, IpamConfig},
-    record::{EndpointSettings, Network, PortBinding, PortMap, Subnet},
+    record::{EndpointIpam, EndpointSettings, Network, PortBinding, PortMap, Protocol, Published, Subnet},
     sandbox::{DnsOptions, Mode, Request, Sandbox},
 };
 

@@ -8,7 +8,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use containerd_client::Kind;
 use proto::containerd::runc::v1::Options;
 
 use crate::config::{Config, RuntimeEntry};
@@ -170,11 +169,6 @@ pub fn start_failure(text: &str) -> (i64, crate::error::Kind) {
         return (126, crate::error::Kind::InvalidParameter);
     }
     (128, crate::error::Kind::System)
-}
-
-/// The daemon below is away or busy, so trying again may help.
-pub fn may_retry(error: &containerd_client::Error) -> bool {
-    error.kind() == Kind::Unavailable || error.is_transport()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ timed() {  # runs a command, shows it, its output and its wall time
   end=$(date +%s%N)
   printf '    \033[2m(%d ms)\033[0m\n' $(((end - start) / 1000000))
 }
+exec_inside() { exec nsenter --net=/run/netns/$ns "$@"; }  # only with & behind it
 inside() { nsenter --net=/run/netns/$ns "$@"; }
 engine() { inside "$bin/engine" -H "unix://$dir/engined.sock" "$@"; }
 e() { SHOW="engine $*" timed engine "$@"; }
@@ -25,12 +26,15 @@ wait_for() {
   for _ in $(seq 500); do "$@" >/dev/null 2>&1 && return; sleep 0.02; done
   echo "demo: never came: $*" >&2; exit 1
 }
+# Not by `engine version`: without a daemon, that starts one.
+engined_answers() { curl -fs --unix-socket "$dir/engined.sock" http://localhost/_ping; }
 start_containerd() {
-  inside containerd-rs --root "$dir/root" --state "$dir/state" --address "$dir/containerd.sock" >>"$dir/containerd-rs.log" 2>&1 &
+  # exec: the pid is the daemon's own, not that of a shell around it.
+  exec_inside containerd-rs --root "$dir/root" --state "$dir/state" --address "$dir/containerd.sock" >>"$dir/containerd-rs.log" 2>&1 &
   containerd_pid=$!; pids+=($!)
 }
 start_engined() {
-  inside engined -H "unix://$dir/engined.sock" --data-root "$dir/data" --exec-root "$dir/exec" \
+  exec_inside engined -H "unix://$dir/engined.sock" --data-root "$dir/data" --exec-root "$dir/exec" \
     --pidfile "$dir/engined.pid" --containerd "$dir/containerd.sock" >>"$dir/engined.log" 2>&1 &
   engined_pid=$!; pids+=($!)
 }
@@ -63,10 +67,20 @@ log: {level: error}
 storage: {filesystem: {rootdirectory: $dir/registry}}
 http: {addr: 127.0.0.1:5000}
 EOF
-inside docker-registry serve "$dir/registry.yml" >"$dir/registry.log" 2>&1 & pids+=($!)
+exec_inside docker-registry serve "$dir/registry.yml" >"$dir/registry.log" 2>&1 & pids+=($!)
 wait_for inside curl -fs http://127.0.0.1:5000/v2/
-(cd "$dir" && umoci init --layout layout && umoci new --image layout:1 && umoci insert --image layout:1 rootfs / \
-  && umoci config --image layout:1 --config.env PATH=/bin --config.cmd sh) >/dev/null 2>&1
+# By hand: the layers that `umoci insert` writes lack their padding, and tar refuses them.
+blob() { local d; d=$(sha256sum "$1" | cut -d' ' -f1); cp "$1" "$dir/layout/blobs/sha256/$d"; echo "sha256:$d"; }
+mkdir -p "$dir/layout/blobs/sha256"
+tar -C "$dir/rootfs" --owner=0 --group=0 --numeric-owner -cf "$dir/layer.tar" .
+gzip -nk "$dir/layer.tar"
+diff_id=sha256:$(sha256sum "$dir/layer.tar" | cut -d' ' -f1)
+printf '{"architecture":"amd64","os":"linux","config":{"Env":["PATH=/bin"],"Cmd":["sh"]},"rootfs":{"type":"layers","diff_ids":["%s"]}}' "$diff_id" >"$dir/config.json"
+printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"%s","size":%d},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"%s","size":%d}]}' \
+  "$(blob "$dir/config.json")" "$(stat -c %s "$dir/config.json")" "$(blob "$dir/layer.tar.gz")" "$(stat -c %s "$dir/layer.tar.gz")" >"$dir/manifest.json"
+printf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"%s","size":%d,"annotations":{"org.opencontainers.image.ref.name":"1"}}]}' \
+  "$(blob "$dir/manifest.json")" "$(stat -c %s "$dir/manifest.json")" >"$dir/layout/index.json"
+echo '{"imageLayoutVersion":"1.0.0"}' >"$dir/layout/oci-layout"
 inside skopeo --insecure-policy copy --dest-tls-verify=false "oci:$dir/layout:1" docker://127.0.0.1:5000/busybox:1 >/dev/null
 image=127.0.0.1:5000/busybox:1
 echo "  $image is served"
@@ -75,7 +89,7 @@ say "2  The daemons"
 start_containerd
 wait_for ctr -a "$dir/containerd.sock" version
 start_engined
-wait_for engine version
+wait_for engined_answers
 echo "  containerd-rs ($containerd_pid) and engined ($engined_pid) listen"
 
 say "3  Pull, run, look"
@@ -90,10 +104,13 @@ say "4  Both daemons are killed with -9 while a container writes a line every 2 
 e run -d --name writer $image sh -c 'i=0; while :; do echo line $i; i=$((i+1)); usleep 2000; done'
 pid=$(engine inspect -f '{{.State.Pid}}' writer)
 kill -9 $engined_pid $containerd_pid
+wait $engined_pid $containerd_pid 2>/dev/null || true
+if pgrep -f "^(containerd-rs|engined) .*$dir" >/dev/null; then echo "  A DAEMON STILL LIVES"; exit 1; fi
+echo "  both daemons are dead"
 sleep 2
 [ -d /proc/$pid ] && echo "  the container (pid $pid) lives and goes on writing"
 start_containerd; wait_for ctr -a "$dir/containerd.sock" version
-start_engined; wait_for engine version
+start_engined; wait_for engined_answers
 e ps
 e exec writer echo "still here"
 e stop -t 0 writer

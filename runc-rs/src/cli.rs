@@ -169,7 +169,6 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
 pub(crate) struct Global {
     pub(crate) root: PathBuf,
     pub(crate) systemd_cgroup: bool,
-    pub(crate) debug: bool,
     pub(crate) log: Log,
 }
 
@@ -183,7 +182,7 @@ impl Global {
         let debug = args.is_set("debug");
         let log = Log::open(args.path("log"), args.text("log-format")?.unwrap_or("text"), debug)?;
         let root = args.path("root").unwrap_or_else(|| PathBuf::from("/run/runc-rs"));
-        Ok(Self { root, systemd_cgroup: args.is_set("systemd-cgroup"), debug, log })
+        Ok(Self { root, systemd_cgroup: args.is_set("systemd-cgroup"), log })
     }
 }
 

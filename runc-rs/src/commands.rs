@@ -36,18 +36,20 @@ struct Command {
     failure: u8,
     /// What stands before its errors.
     prefix: &'static str,
+    /// A process of ours goes into a container.
+    enters: bool,
 }
 
 const ID: &str = "<container-id>";
 
 const COMMANDS: &[Command] = &[
-    command("create", "create a container", ID, create::FLAGS, create::run).prefixed("runc create failed"),
+    command("create", "create a container", ID, create::FLAGS, create::run).entering("runc create failed"),
     command("delete", "delete any resources held by a container", ID, delete::FLAGS, delete::run),
     Command {
         order: Order::First,
         failure: 255,
         ..command("exec", "execute a new process inside the container", exec::USAGE, exec::FLAGS, exec::run)
-            .prefixed("exec failed")
+            .entering("exec failed")
     },
     command("features", "show the enabled features", "", &[], features::run),
     command("kill", "send a signal to the container's init process", kill::USAGE, kill::FLAGS, kill::run),
@@ -58,7 +60,7 @@ const COMMANDS: &[Command] = &[
         ..command("ps", "display the processes of a container", ps::USAGE, ps::FLAGS, ps::run)
     },
     command("resume", "resume all processes that have been paused", ID, &[], pause::resume),
-    command("run", "create and run a container", ID, run::FLAGS, run::run).prefixed("runc run failed"),
+    command("run", "create and run a container", ID, run::FLAGS, run::run).entering("runc run failed"),
     command("spec", "create a new specification file", "", spec::FLAGS, spec::run),
     command("start", "execute the user defined process in a created container", ID, &[], start::run),
     command("state", "output the state of a container", ID, &[], state::run),
@@ -72,23 +74,22 @@ const fn command(
     flags: &'static [Flag],
     run: fn(&Global, &Args) -> anyhow::Result<i32>,
 ) -> Command {
-    Command { name, about, usage, flags, order: Order::Mixed, run, failure: 1, prefix: "" }
+    Command { name, about, usage, flags, order: Order::Mixed, run, failure: 1, prefix: "", enters: false }
 }
 
 impl Command {
-    const fn prefixed(mut self, prefix: &'static str) -> Self {
+    /// One that puts a process into a container: its errors say which command failed.
+    const fn entering(mut self, prefix: &'static str) -> Self {
         self.prefix = prefix;
+        self.enters = true;
         self
     }
 }
 
 /// Runs one command line and gives the exit code.
 pub(crate) fn dispatch(args: Vec<OsString>) -> u8 {
-    let mut args = args.into_iter().skip(1);
-    let parsed = Args::parse(&mut args, GLOBAL_FLAGS, Order::First);
-    let global = parsed.and_then(|parsed| Ok((Global::from(&parsed)?, parsed)));
-    let (global, parsed) = match global {
-        Ok(both) => both,
+    let parsed = match Args::parse(&mut args.into_iter().skip(1), GLOBAL_FLAGS, Order::First) {
+        Ok(parsed) => parsed,
         Err(error) => {
             Log::stderr().fatal(&report(&error));
             return 1;
@@ -97,24 +98,38 @@ pub(crate) fn dispatch(args: Vec<OsString>) -> u8 {
     if parsed.is_set("version") {
         return print(&version());
     }
-    let Some(name) = parsed.rest.first().filter(|_| !parsed.help) else {
+    let Some(name) = parsed.rest.first().filter(|name| !parsed.help && *name != "help") else {
         return print(&overview());
     };
-    if *name == "help" {
-        return print(&overview());
-    }
-    let Some(command) = COMMANDS.iter().find(|c| *name == c.name) else {
+    let command = COMMANDS.iter().find(|c| *name == c.name);
+    let args = command.map(|command| {
+        let args = Args::parse(parsed.rest.iter().skip(1).cloned(), command.flags, command.order)?;
+        // Before we open a descriptor of our own, the log for one.
+        if command.enters && !args.help {
+            drop_leaked(preserved(&args)?)?;
+        }
+        Ok(args)
+    });
+    let global = match Global::from(&parsed) {
+        Ok(global) => global,
+        Err(error) => {
+            Log::stderr().fatal(&report(&error));
+            return 1;
+        }
+    };
+    let (Some(command), Some(args)) = (command, args) else {
         global.log.fatal(&format!("no such command: {}", name.to_string_lossy()));
         return 3;
     };
-    let result =
-        Args::parse(parsed.rest.iter().skip(1).cloned(), command.flags, command.order).and_then(|args| {
-            if args.help {
-                Ok(i32::from(print(&command_help(command))))
-            } else {
-                (command.run)(&global, &args)
-            }
-        });
+    let result = args.and_then(|args| {
+        if args.help {
+            return Ok(i32::from(print(&command_help(command))));
+        }
+        if command.enters {
+            harden()?;
+        }
+        (command.run)(&global, &args)
+    });
     match result {
         Ok(code) => u8::try_from(code).unwrap_or(255),
         Err(error) => {
@@ -124,6 +139,18 @@ pub(crate) fn dispatch(args: Vec<OsString>) -> u8 {
             command.failure
         }
     }
+}
+
+/// What the caller forgot to close must not reach a container (CVE-2024-21626).
+fn drop_leaked(preserve_fds: i32) -> anyhow::Result<()> {
+    crate::container::create::check_preserved(preserve_fds)?;
+    Ok(crate::sys::fds::close_from(crate::sys::fds::FIRST + preserve_fds)?)
+}
+
+/// In commands that enter a container: nobody in it may get hold of our file (CVE-2019-5736) or our memory.
+fn harden() -> anyhow::Result<()> {
+    crate::sys::exe_seal::ensure()?;
+    Ok(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?)
 }
 
 /// To stdout, in one go; somebody who stops reading is no failure.
@@ -199,14 +226,4 @@ pub(crate) fn add_listen_env(process: &mut crate::config::spec::Process) {
             }
         }
     }
-}
-
-/// Before anything else in commands that enter a container: nobody in it may get hold of our file, our
-/// memory, or a descriptor that our caller forgot.
-pub(crate) fn harden(preserve_fds: i32) -> anyhow::Result<()> {
-    crate::container::create::check_preserved(preserve_fds)?;
-    crate::sys::fds::close_from(crate::sys::fds::FIRST + preserve_fds).map_err(anyhow::Error::from)?;
-    crate::sys::exe_seal::ensure()?;
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
-    Ok(())
 }

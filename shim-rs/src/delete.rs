@@ -1,9 +1,10 @@
 //! `delete`: what a dead shim left behind, and how its container ended. Also run after every normal end, when
 //! nothing is left; then it does nothing.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         force_delete(&runtime, &args.id);
         rootfs::disassemble(&bundle);
     }
+    remove_stale_socket(&bundle);
     let response = DeleteResponse {
         pid: pid.unwrap_or(0) as u32,
         exit_status: exit.map_or(137, |exit| exit.status),
@@ -44,6 +46,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let mut stdout = std::fs::File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     stdout.write_all(&response.encode_to_vec()).context("print the response")
+}
+
+/// A shim that was killed left its socket. One that answers has containers of a group to serve yet.
+fn remove_stale_socket(bundle: &Path) {
+    let address = std::fs::read_to_string(bundle.join("address")).unwrap_or_default();
+    if let Some(socket) = address.strip_prefix("unix:///").map(|path| Path::new("/").join(path))
+        && UnixStream::connect(&socket).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
+    {
+        drop(std::fs::remove_file(socket));
+    }
 }
 
 /// Kills and removes the container; one that is gone is fine, and so is a runtime that is.

@@ -1,5 +1,5 @@
-//! The few calls on descriptors that have no safe form.
-#![allow(unsafe_code, reason = "descriptors come as numbers, and nix has no TIOCSWINSZ")]
+//! The few system calls that have no safe form.
+#![allow(unsafe_code, reason = "descriptors and signals that come as numbers, and nix has no TIOCSWINSZ")]
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -38,4 +38,27 @@ pub(crate) fn set_window_size(master: &std::fs::File, columns: u16, rows: u16) -
 pub(crate) fn send_signal(pid: i32, signal: i32) -> Result<(), nix::errno::Errno> {
     // SAFETY: kill touches no memory.
     nix::errno::Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// Takes in one child that has ended: its pid, and its exit code or 128 and the signal's number. nix's `waitpid`
+/// refuses real-time signals, and the child would be lost with them.
+pub(crate) fn reap_child() -> Option<(i32, u32)> {
+    let mut status = 0;
+    // SAFETY: waitpid writes one int, which lives across the call.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    if pid <= 0 {
+        return None;
+    }
+    let code =
+        if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) };
+    Some((pid, code as u32))
+}
+
+/// How many bytes in a pipe nobody has read yet; either end may be asked.
+pub(crate) fn unread_bytes(pipe: &std::fs::File) -> usize {
+    use std::os::fd::AsRawFd;
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int, which lives across the call.
+    let asked = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    if asked == 0 { count.max(0) as usize } else { 0 }
 }

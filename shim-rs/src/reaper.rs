@@ -1,12 +1,11 @@
 //! Children that have ended: runtime calls, containers' processes, and orphans of theirs.
 
-use nix::errno::Errno;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use prost::Message;
 use proto::containerd::events::TaskExit;
 use proto::containerd::task::v2::WaitResponse;
 use proto::topics;
 
+use crate::descriptors;
 use crate::event_loop::{Shim, Timer};
 use crate::exit_record::Exit;
 use crate::process::State;
@@ -17,14 +16,8 @@ const EXEC_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// Takes in every child that has ended.
 pub(crate) fn reap(shim: &mut Shim) {
     loop {
-        let exit = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => Exit::now(pid.as_raw(), code as u32),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => Exit::now(pid.as_raw(), 128 + signal as u32),
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
-            Ok(_) | Err(Errno::EINTR) => continue,
-            // A real-time signal's number, which nix can't name: the child is gone all the same.
-            Err(_) => continue,
-        };
+        let Some((pid, status)) = descriptors::reap_child() else { return };
+        let exit = Exit::now(pid, status);
         if let Some(call) = shim.calls.remove(&exit.pid) {
             call.finish(shim, exit);
             continue;

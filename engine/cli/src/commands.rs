@@ -1,5 +1,6 @@
 //! A verb is a file: the arguments, whose comments are the help, and `run`, which answers the exit code.
 
+mod acted;
 pub(crate) mod attach;
 pub(crate) mod create;
 pub(crate) mod exec;

@@ -113,7 +113,8 @@ async fn serve(
 ) {
     let Client { input, mut output } = client;
     let running = container.state().status.has_process();
-    let stdin_once = container.read(|record| record.config.stdin_once == Some(true));
+    // A terminal outlives the client that typed: only its attachment ends.
+    let stdin_once = !tty && container.read(|record| record.config.stdin_once == Some(true));
     let open_stdin = container.read(|record| record.config.open_stdin == Some(true));
     let (sender, receiver) = mpsc::channel::<Bytes>(8);
     let feed = async {

@@ -78,8 +78,8 @@ impl Containers {
             entries.entry(name).or_insert_with(|| json!(settings));
         }
         if let mode @ ("host" | "none") = record.network_mode() {
-            let mut settings = crate::networks::EndpointSettings::default();
-            settings.network_id = self.networks.get(mode).map(|network| network.id).unwrap_or_default();
+            let network_id = self.networks.get(mode).map(|network| network.id).unwrap_or_default();
+            let settings = crate::networks::EndpointSettings { network_id, ..Default::default() };
             entries.insert(mode.to_owned(), json!(settings));
         }
         entries

@@ -146,7 +146,7 @@ impl crate::api::networks::Members for Containers {
                 || *key == network.id
                 || (key.len() >= 12 && network.id.starts_with(key.as_str()))
         };
-        if endpoints(&already)?.keys().any(|key| known(key)) {
+        if endpoints(&already)?.keys().any(known) {
             return Err(Error::new(
                 Kind::Forbidden,
                 format!("endpoint with name {} already exists in network {}", already.name, network.name),
@@ -180,7 +180,7 @@ impl crate::api::networks::Members for Containers {
         };
         let _operation = container.operation.lock().await;
         let keys: Vec<String> = endpoints(&container.record())?.into_keys().collect();
-        let known = |key: &&String| **key == network.name || **key == network.id;
+        let known = |key: &&String| [&network.name, &network.id].contains(key);
         let Some(key) = keys.iter().find(known).cloned() else {
             return Err(Error::system(format!(
                 "container {} is not connected to the network {}",

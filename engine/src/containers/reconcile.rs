@@ -127,6 +127,7 @@ impl Containers {
             None => {}
         }
         if record.state.status.has_process() {
+            container.streams.begin();
             let task = self.client.task(&record.id, "").await;
             if let Ok(task) = task {
                 // A freeze or thaw may have been cut off between deed and record.
@@ -153,6 +154,7 @@ impl Containers {
                     pid = task.pid,
                     "a start was cut off after the process ran: taken over"
                 );
+                container.streams.begin();
                 container.update(|record| {
                     record.intent = None;
                     let change = Change::Started { pid: task.pid, at: crate::timestamp::now() };

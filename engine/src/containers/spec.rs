@@ -29,28 +29,36 @@ pub struct Surroundings {
 
 /// The capabilities of a container's processes.
 pub fn capabilities(host: &HostConfig) -> BTreeSet<String> {
-    let all = || oci::spec::ALL_CAPABILITIES.iter().map(|name| (*name).to_owned());
-    if host.privileged == Some(true) {
-        return all().collect();
-    }
-    let add = host.cap_add.as_deref().unwrap_or_default();
     let drop = host.cap_drop.as_deref().unwrap_or_default();
-    let mut set: BTreeSet<String> = if add.iter().any(|name| name == "ALL") {
-        all().collect()
-    } else if drop.iter().any(|name| name == "ALL") {
+    let add = host.cap_add.as_deref().unwrap_or_default();
+    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    if host.privileged == Some(true) || add.iter().any(|name| name == "ALL") {
+        let mut set = ours();
+        if host.privileged != Some(true) {
+            set.retain(|name| !drop.contains(name));
+        }
+        return set;
+    }
+    let mut set = if drop.iter().any(|name| name == "ALL") {
         BTreeSet::new()
     } else {
-        oci::spec::DEFAULT_CAPABILITIES.iter().map(|name| (*name).to_owned()).collect()
+        names(oci::spec::DEFAULT_CAPABILITIES)
     };
     set.retain(|name| !drop.contains(name));
-    set.extend(add.iter().filter(|name| *name != "ALL").cloned());
-    // What this kernel doesn't know can't be given.
-    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
-        .ok()
-        .and_then(|text| text.trim().parse::<usize>().ok());
-    let known = last.map_or(oci::spec::ALL_CAPABILITIES.len(), |last| last + 1);
-    set.retain(|name| oci::spec::ALL_CAPABILITIES.iter().take(known).any(|capability| capability == name));
+    set.extend(add.iter().cloned());
     set
+}
+
+/// All that this daemon may give: what the kernel knows and nobody took from us.
+fn ours() -> BTreeSet<String> {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = text
+        .lines()
+        .find_map(|line| line.strip_prefix("CapBnd:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    let mask = mask.unwrap_or(u64::MAX);
+    let given = oci::spec::ALL_CAPABILITIES.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1);
+    given.map(|(_, name)| (*name).to_owned()).collect()
 }
 
 /// The `process` of the spec; exec starts from it too.
@@ -64,11 +72,7 @@ pub fn process(
     privileged: bool,
 ) -> Value {
     let host = &record.host_config;
-    let given = if privileged {
-        oci::spec::ALL_CAPABILITIES.iter().map(|name| (*name).to_owned()).collect()
-    } else {
-        capabilities(host)
-    };
+    let given = if privileged { ours() } else { capabilities(host) };
     let effective: Vec<&String> = if user.uid == 0 { given.iter().collect() } else { Vec::new() };
     let mut process = json!({
         "terminal": terminal,

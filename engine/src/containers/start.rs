@@ -52,6 +52,7 @@ impl Containers {
         let started = self.launch(container).await;
         let error = match started {
             Ok(pid) => {
+                container.streams.begin();
                 container.update(|record| {
                     record.intent = None;
                     let change = Change::Started { pid, at: crate::timestamp::now() };
@@ -213,8 +214,7 @@ impl Containers {
             record.host_config.log_config.as_ref().and_then(|log| log.config.as_ref()).unwrap_or(&none);
         let (format, path) = self.log_place(record);
         let mut log = LogUri::new(format, path);
-        let number = |key: &str| options.get(key).and_then(|text| size(text));
-        log.max_size = number("max-size");
+        log.max_size = options.get("max-size").and_then(|text| size(text));
         log.max_file = options
             .get("max-file")
             .and_then(|text| text.parse().ok())

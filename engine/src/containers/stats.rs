@@ -127,7 +127,7 @@ fn from_v1(metrics: &v1::Metrics) -> Map<String, Value> {
     }
     if let Some(cpu) = &metrics.cpu {
         let usage = cpu.usage.clone().unwrap_or_default();
-        let throttling = cpu.throttling.clone().unwrap_or_default();
+        let throttling = cpu.throttling.unwrap_or_default();
         body.insert("cpu_stats".into(), json!({
             "cpu_usage": { "total_usage": usage.total, "percpu_usage": usage.per_cpu, "usage_in_kernelmode": usage.kernel, "usage_in_usermode": usage.user },
             "system_cpu_usage": system_cpu(),
@@ -136,7 +136,7 @@ fn from_v1(metrics: &v1::Metrics) -> Map<String, Value> {
         }));
     }
     if let Some(memory) = &metrics.memory {
-        let usage = memory.usage.clone().unwrap_or_default();
+        let usage = memory.usage.unwrap_or_default();
         body.insert("memory_stats".into(), json!({
             "usage": usage.usage, "max_usage": usage.max, "failcnt": usage.failcnt, "limit": limit(usage.limit),
             "stats": {

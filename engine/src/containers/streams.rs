@@ -73,12 +73,14 @@ struct Run {
 pub struct Streams {
     dir: PathBuf,
     inner: Arc<Mutex<Inner>>,
+    /// Output is passed on once the process runs: what a failing runtime says isn't the container's.
+    gate: Arc<watch::Sender<bool>>,
 }
 
 impl Streams {
     /// Streams with fifos in `dir`; nothing is made yet.
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_path_buf(), inner: Arc::default() }
+        Self { dir: dir.to_path_buf(), inner: Arc::default(), gate: Arc::new(watch::Sender::new(false)) }
     }
 
     /// The fifo for input.
@@ -106,9 +108,9 @@ impl Streams {
         Ok(())
     }
 
-    /// Takes the fifos away.
-    pub fn unmake(&self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
+    /// The process runs: output is passed on from now on.
+    pub fn begin(&self) {
+        self.gate.send_replace(true);
     }
 
     /// Attaches: output from now on, to the end of the run (or of the next one if none runs).
@@ -128,7 +130,8 @@ impl Streams {
                 // Opened for writing too: so it has no end before the run has one.
                 let fifo =
                     pipe::OpenOptions::new().read_write(true).open_receiver(self.output_path(output))?;
-                readers.push(tokio::spawn(fan_out(self.inner.clone(), fifo, output, end.subscribe())));
+                let (gate, end) = (self.gate.subscribe(), end.subscribe());
+                readers.push(tokio::spawn(fan_out(self.inner.clone(), fifo, output, gate, end)));
             }
             inner.run = Some(Run { end, readers });
         }
@@ -148,6 +151,8 @@ impl Streams {
         let mut inner = self.lock();
         inner.subscribers.clear();
         inner.stdin = None;
+        drop(inner);
+        self.gate.send_replace(false);
     }
 
     /// Writes input; waits while the fifo is full. What comes before the start is kept in the fifo.
@@ -183,36 +188,38 @@ async fn fan_out(
     inner: Arc<Mutex<Inner>>,
     fifo: pipe::Receiver,
     output: Output,
+    mut gate: watch::Receiver<bool>,
     mut end: watch::Receiver<bool>,
 ) {
-    let mut ending = false;
+    tokio::select! {
+        biased;
+        // The sender lives as long as the streams.
+        _ = gate.wait_for(|open| *open) => {}
+        _ = end.wait_for(|end| *end) => return,
+    }
+    let pass_on = |chunk: Bytes| {
+        let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.subscribers.retain(|subscriber| {
+            let behind = subscriber.behind.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
+            behind < BACKLOG && subscriber.sender.send((output, chunk.clone())).is_ok()
+        });
+    };
     loop {
         let mut buffer = BytesMut::with_capacity(64 << 10);
         match fifo.try_read_buf(&mut buffer) {
-            Ok(0) => break,
-            Ok(_) => {
-                let chunk = buffer.freeze();
-                let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
-                inner.subscribers.retain(|subscriber| {
-                    let behind =
-                        subscriber.behind.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
-                    behind < BACKLOG && subscriber.sender.send((output, chunk.clone())).is_ok()
-                });
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                if ending {
-                    break;
-                }
-                tokio::select! {
-                    ready = fifo.readable() => if ready.is_err() { break },
-                    _ = end.wait_for(|end| *end) => ending = true,
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "an output fifo can't be read");
-                break;
-            }
+            Ok(0) => return,
+            Ok(_) => pass_on(buffer.freeze()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => tokio::select! {
+                ready = fifo.readable() => if ready.is_err() { return },
+                _ = end.wait_for(|end| *end) => break,
+            },
+            Err(error) => return tracing::warn!(%error, "an output fifo can't be read"),
         }
+    }
+    // What is left is asked of the kernel itself: tokio may not have heard of it yet.
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(length @ 1..) = rustix::io::read(&fifo, &mut buffer) {
+        pass_on(Bytes::copy_from_slice(&buffer[..length]));
     }
 }
 
@@ -259,11 +266,24 @@ mod tests {
             std::fs::OpenOptions::new().write(true).open(streams.output_path(Output::Stdout)).expect("open");
         shim.write_all(b"hello").expect("write");
         drop(shim);
+        streams.begin();
         streams.end().await;
         for subscription in [&mut a, &mut b] {
             assert_eq!(subscription.next().await, Some((Output::Stdout, Bytes::from_static(b"hello"))));
             assert_eq!(subscription.next().await, None);
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_failing_runtime_says_is_not_passed_on() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let streams = Streams::new(&dir.path().join("c"));
+        let mut attached = streams.subscribe().expect("attach");
+        let path = streams.output_path(Output::Stderr);
+        let mut shim = std::fs::OpenOptions::new().write(true).open(path).expect("open");
+        shim.write_all(b"runc create failed").expect("write");
+        streams.end().await;
+        assert_eq!(attached.next().await, None);
     }
 
     #[tokio::test]

@@ -22,8 +22,8 @@ impl Containers {
         let mut merged = serde_json::to_value(&record.host_config)
             .map_err(|source| Error::caused("encode limits", source))?;
         for (key, value) in given {
-            let unset = value == Value::from(0)
-                || value == Value::from("")
+            let unset = value.as_i64() == Some(0)
+                || value.as_str() == Some("")
                 || (key == "RestartPolicy"
                     && value.get("Name").and_then(Value::as_str).is_none_or(str::is_empty));
             if !unset {

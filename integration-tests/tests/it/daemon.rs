@@ -4,7 +4,7 @@ use integration_tests::{Census, Stack, eventually};
 
 const IMAGE: &str = "127.0.0.1:5000/busybox:1";
 /// Shims under test.
-const SHIMS: &[&str] = &["io.containerd.runc.v2"];
+const SHIMS: &[&str] = &["io.containerd.runc.v2", "io.containerd.runcrs.v2"];
 
 fn pulled() -> Stack {
     let stack = Stack::without_engine();

@@ -2,4 +2,7 @@
 
 mod architecture;
 mod daemon;
+mod engine;
+mod survival;
+mod swap;
 mod transfer;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use super::{add_listen_env, harden, id_of, preserved};
+use super::{add_listen_env, id_of, preserved};
 use crate::cli::{Args, Flag, Global, option, switch};
 use crate::container::create::{Options, connect, create, load_bundle};
 use crate::error::Refusal;
@@ -23,7 +23,6 @@ pub(super) const FLAGS: &[Flag] = &[
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let id = id_of(args, "create")?;
     let preserve_fds = preserved(args)?;
-    harden(preserve_fds)?;
     let (bundle, mut spec, namespaces) = load_bundle(&bundle(args))?;
     let terminal = spec.process.as_ref().is_some_and(|p| p.terminal);
     let console = console(args, terminal, true)?;
@@ -42,7 +41,6 @@ pub(super) fn bundle(args: &Args) -> PathBuf {
 pub(super) fn common(args: &Args, id: String, preserve_fds: i32) -> Options {
     Options {
         id,
-        bundle: PathBuf::new(),
         pid_file: args.path("pid-file"),
         console: None,
         preserve_fds,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail};
 
 use super::create::console;
-use super::{add_listen_env, harden, preserved};
+use super::{add_listen_env, preserved};
 use crate::cli::{Args, Flag, Global, option, switch};
 use crate::config::spec::{Capabilities, Process};
 use crate::config::{capabilities, load, validate};
@@ -40,7 +40,6 @@ pub(super) const FLAGS: &[Flag] = &[
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     args.expect("exec", 1, usize::MAX)?;
     let preserve_fds = preserved(args)?;
-    harden(preserve_fds)?;
     let detach = args.is_set("detach");
     let entry = Entry::open(&global.root, args.argument(0)?)?;
     let state = entry.read()?;

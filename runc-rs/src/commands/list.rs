@@ -31,7 +31,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
         match args.text("format")?.unwrap_or("table") {
             "table" => table(&views),
             // Go's encoder writes an empty list this way, and clients know it.
-            "json" if views.is_empty() => "null".to_owned(),
+            "json" if views.is_empty() => "null\n".to_owned(),
             "json" => format!("{}\n", serde_json::to_string(&views)?),
             other => bail!("invalid format option: {other:?}"),
         }

@@ -1,7 +1,7 @@
 //! `run`: create and start in one; in the foreground it waits, then deletes.
 
 use super::create::{bundle, common, console, refuse_existing};
-use super::{add_listen_env, harden, id_of, preserved};
+use super::{add_listen_env, id_of, preserved};
 use crate::cli::{Args, Flag, Global, option, switch};
 use crate::container::create::{Options, create, load_bundle};
 use crate::container::foreground::{Signals, wait};
@@ -24,7 +24,6 @@ pub(super) const FLAGS: &[Flag] = &[
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let id = id_of(args, "run")?;
     let preserve_fds = preserved(args)?;
-    harden(preserve_fds)?;
     let detach = args.is_set("detach");
     let (bundle, mut spec, namespaces) = load_bundle(&bundle(args))?;
     let terminal = spec.process.as_ref().is_some_and(|p| p.terminal);

@@ -60,6 +60,8 @@ fn user_name(uid: u32) -> String {
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let entry = Entry::open(&global.root, &id_of(args, "state")?)?;
     let state = entry.read()?;
-    let text = serde_json::to_string_pretty(&View::of(&entry, state))?;
+    // As runc: only `list` names the owner.
+    let view = View { owner: String::new(), ..View::of(&entry, state) };
+    let text = serde_json::to_string_pretty(&view)?;
     Ok(i32::from(print(&format!("{text}\n"))))
 }

@@ -64,6 +64,11 @@ pub(crate) fn spec(spec: &Spec, namespaces: &Namespaces) -> anyhow::Result<()> {
             bail!("clock {clock:?} has no time namespace offset");
         }
     }
+    if let Some(personality) = &linux.personality
+        && !matches!(personality.domain.as_str(), "LINUX" | "LINUX32")
+    {
+        bail!("unknown personality domain {:?}", personality.domain);
+    }
     linux.sysctl.keys().try_for_each(|key| sysctl(key, namespaces))
 }
 

@@ -39,7 +39,7 @@ impl RawMode {
         if let Some(saved) = &saved {
             let mut raw = saved.clone();
             raw.make_raw();
-            drop(tcsetattr(stdin, OptionalActions::Now, &raw));
+            let _ = tcsetattr(stdin, OptionalActions::Now, &raw);
         }
         Self(saved)
     }
@@ -48,7 +48,7 @@ impl RawMode {
 impl Drop for RawMode {
     fn drop(&mut self) {
         if let Some(saved) = &self.0 {
-            drop(tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, saved));
+            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, saved);
         }
     }
 }
@@ -56,7 +56,7 @@ impl Drop for RawMode {
 /// Gives the container's terminal the size of the caller's.
 pub(crate) fn copy_size(master: &OwnedFd) {
     if let Ok(size) = tcgetwinsize(rustix::stdio::stdin()) {
-        drop(tcsetwinsize(master, size));
+        let _ = tcsetwinsize(master, size);
     }
 }
 

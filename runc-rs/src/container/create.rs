@@ -16,7 +16,7 @@ use crate::cli::Global;
 use crate::config::capabilities::CapabilitySets;
 use crate::config::mounts::Kind;
 use crate::config::namespaces::Namespaces;
-use crate::config::spec::{Hook, IdMapping, Spec};
+use crate::config::spec::{Hook, Spec};
 use crate::config::{load, validate};
 use crate::error::{Context as _, Step, StepError};
 use crate::init::plan::{self, CgroupV1, RootfsPlan, Seccomp};
@@ -27,7 +27,6 @@ use crate::init::{self, Plan, ProcessPlan, hooks, namespaces, rootfs};
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) id: String,
-    pub(crate) bundle: PathBuf,
     pub(crate) pid_file: Option<PathBuf>,
     /// Connected: where the terminal goes.
     pub(crate) console: Option<OwnedFd>,
@@ -141,8 +140,6 @@ pub(crate) fn create(
     let keyring = format!("_ses.{}", options.id);
     let plan = Plan {
         enter: None,
-        uid_map: spec.linux.uid_mappings.clone(),
-        gid_map: spec.linux.gid_mappings.clone(),
         time_offsets: time_offsets(&spec),
         hostname: spec.hostname.clone(),
         domainname: spec.domainname.clone(),
@@ -156,6 +153,7 @@ pub(crate) fn create(
         create_container: spec.hooks.create_container.clone(),
         start_container: spec.hooks.start_container.clone(),
         hook_state: state.oci("creating"),
+        linux32: spec.linux.personality.as_ref().is_some_and(|p| p.domain == "LINUX32"),
         namespaces,
     };
     let time_offsets =
@@ -167,6 +165,12 @@ pub(crate) fn create(
     let mut waiting =
         Waiting { entry: &entry, state: &state, spec: &spec, process: &process, time_offsets: &time_offsets };
     parent::serve(&spawned, &mut waiting).context("unable to start container process")?;
+    if !options.wait
+        && let Err(error) = parent::executed(&spawned)
+    {
+        parent::kill_and_reap(&spawned.pidfd);
+        return Err(anyhow::Error::from(error).context("unable to start container process"));
+    }
     let finish = || -> anyhow::Result<()> {
         match &options.pid_file {
             Some(path) => write_pid_file(path, spawned.pid),
@@ -272,9 +276,8 @@ struct Waiting<'a> {
 
 impl Parent for Waiting<'_> {
     fn map(&mut self, pid: i32) -> Step<()> {
-        let sorted = |maps: &[IdMapping]| maps.to_vec();
         let linux = &self.spec.linux;
-        namespaces::write_maps(pid, &sorted(&linux.uid_mappings), &sorted(&linux.gid_mappings))?;
+        namespaces::write_maps(pid, &linux.uid_mappings, &linux.gid_mappings)?;
         if self.time_offsets.is_empty() {
             return Ok(());
         }

@@ -41,7 +41,7 @@ fn kill(init: &Process, state: &State, status: Status) -> anyhow::Result<()> {
     if !init.is_alive() {
         return Ok(());
     }
-    drop(pidfd_send_signal(&pidfd, Signal::KILL));
+    let _ = pidfd_send_signal(&pidfd, Signal::KILL);
     if status == Status::Paused {
         state.cgroup.thaw()?;
     }

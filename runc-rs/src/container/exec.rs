@@ -60,8 +60,6 @@ pub(crate) fn exec(entry: &Entry, state: &State, options: Options) -> anyhow::Re
     let plan = Plan {
         namespaces: Namespaces::default(),
         enter: Some(Enter { pidfd, mask: state.namespaces }),
-        uid_map: Vec::new(),
-        gid_map: Vec::new(),
         time_offsets: String::new(),
         hostname: String::new(),
         domainname: String::new(),
@@ -75,6 +73,7 @@ pub(crate) fn exec(entry: &Entry, state: &State, options: Options) -> anyhow::Re
         create_container: Vec::new(),
         start_container: Vec::new(),
         hook_state: serde_json::Value::Null,
+        linux32: false,
     };
     let cgroup = match &options.cgroup {
         Some(sub) => state.cgroup.child(sub),

@@ -56,10 +56,9 @@ pub(crate) fn executed(spawned: &Spawned) -> Step<()> {
 }
 
 pub(crate) fn kill_and_reap(pidfd: &OwnedFd) {
-    drop(rustix::process::pidfd_send_signal(pidfd, Signal::KILL));
-    drop(rustix::io::retry_on_intr(|| {
-        rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)
-    }));
+    let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+    let wait = || rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+    let _ = rustix::io::retry_on_intr(wait);
 }
 
 /// Before the child's ids change, and from here: in a user namespace it may not raise its own.

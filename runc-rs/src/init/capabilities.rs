@@ -49,7 +49,7 @@ pub(crate) fn apply(sets: &CapabilitySets) -> Step<()> {
     };
     thread::set_capabilities(None, wanted).step(|| "unable to apply caps")?;
     // Ambient needs the capability in both permitted and inheritable; what lacks it is left out, as runc does.
-    drop(thread::clear_ambient_capability_set());
+    let _ = thread::clear_ambient_capability_set();
     let ambient = sets.ambient & sets.permitted & sets.inheritable & known;
     for index in (0..64u32).filter(|i| ambient & (1 << i) != 0) {
         thread::configure_capability_in_ambient_set(set(1 << index), true)

@@ -16,6 +16,9 @@ use crate::config::namespaces::CLONE_NEWTIME;
 use crate::error::{Context, Step, StepError};
 use crate::sys;
 
+/// The execution domain that reports a 32-bit machine.
+const PER_LINUX32: i32 = 8;
+
 /// What a child is born with besides its plan.
 pub(crate) struct Birth {
     pub(crate) channel: Channel,
@@ -79,6 +82,10 @@ fn prepare(plan: &mut Plan, channel: &Channel, tasks: &[OwnedFd], join: &[(i32, 
         None => enter_namespaces(plan, channel, join)?,
     }
     rustix::process::setsid().step(|| "setsid")?;
+    if plan.linux32 {
+        nix::sys::personality::set(nix::sys::personality::Persona::from_bits_retain(PER_LINUX32))
+            .step(|| "set personality")?;
+    }
     if let Some(name) = &plan.keyring {
         sys::keyring::join(name).step(|| "join the session keyring")?;
     }

@@ -58,7 +58,7 @@ pub(crate) fn become_root() -> Step<()> {
     };
     let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
     // setgroups may be denied in the namespace; the groups are set (or not) with the process' own later.
-    drop(setgroups(&[]));
+    let _ = setgroups(&[]);
     ignore(setresgid(gid, gid, gid)).step(|| "become group 0 of the user namespace")?;
     ignore(setresuid(uid, uid, uid)).step(|| "become root of the user namespace")
 }

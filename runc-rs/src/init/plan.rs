@@ -10,7 +10,7 @@ use super::seccomp::Program;
 use crate::config::capabilities::CapabilitySets;
 use crate::config::mounts::MountPlan;
 use crate::config::namespaces::Namespaces;
-use crate::config::spec::{self, Hook, IdMapping, IoPriority, Scheduler, Spec};
+use crate::config::spec::{self, Hook, IoPriority, Scheduler, Spec};
 
 /// Everything, for a new container or for another process in one.
 #[derive(Debug)]
@@ -18,8 +18,6 @@ pub(crate) struct Plan {
     pub(crate) namespaces: Namespaces,
     /// `exec`: the container that is entered.
     pub(crate) enter: Option<Enter>,
-    pub(crate) uid_map: Vec<IdMapping>,
-    pub(crate) gid_map: Vec<IdMapping>,
     /// Lines of /proc/PID/timens_offsets.
     pub(crate) time_offsets: String,
     pub(crate) hostname: String,
@@ -40,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) start_container: Vec<Hook>,
     /// State for those hooks; the pid is filled in by the child.
     pub(crate) hook_state: serde_json::Value,
+    /// Programs see a 32-bit machine.
+    pub(crate) linux32: bool,
 }
 
 /// A container to go into.
@@ -96,7 +96,6 @@ pub(crate) struct ProcessPlan {
     pub(crate) selinux: String,
     pub(crate) scheduler: Option<Scheduler>,
     pub(crate) io_priority: Option<IoPriority>,
-    pub(crate) terminal: bool,
     pub(crate) console_size: Option<spec::ConsoleSize>,
     pub(crate) seccomp: Option<Seccomp>,
 }
@@ -139,7 +138,6 @@ impl ProcessPlan {
             selinux: process.selinux_label.clone(),
             scheduler: process.scheduler.clone(),
             io_priority: process.io_priority.clone(),
-            terminal: process.terminal,
             console_size: process.console_size,
             seccomp,
         })

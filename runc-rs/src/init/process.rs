@@ -90,7 +90,7 @@ pub(crate) fn prepare(process: &mut ProcessPlan, labels: Labels) -> Step<CString
     verify_cwd()?;
     match &process.capabilities {
         Some(sets) => capabilities::apply(sets)?,
-        None => drop(rustix::thread::set_keep_capabilities(false)),
+        None => rustix::thread::set_keep_capabilities(false).step(|| "keep no capabilities")?,
     }
     if let Some(home) = home {
         process.env.push(home);

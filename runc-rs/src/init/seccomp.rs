@@ -65,7 +65,7 @@ impl Program {
         if filters.notifies {
             flags |= FLAG_NEW_LISTENER;
         }
-        let bytes = insns.iter().flat_map(emit::Insn::to_bytes).collect();
+        let bytes = insns.into_iter().flat_map(emit::Insn::to_bytes).collect();
         Ok(Self { bytes, flags })
     }
 }

@@ -14,8 +14,6 @@ struct MountAttr {
     userns: u64,
 }
 
-const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
-
 fn call(mount: BorrowedFd<'_>, recursive: bool, attr: &MountAttr) -> nix::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a literal with its zero, attr outlives the call and has the size that is passed.
@@ -40,10 +38,4 @@ pub(crate) fn change(mount: impl AsFd, recursive: bool, set: u64, clear: u64) ->
 /// Changes the propagation: one of `MS_PRIVATE`, `MS_SHARED`, `MS_SLAVE`, `MS_UNBINDABLE`.
 pub(crate) fn propagation(mount: impl AsFd, recursive: bool, kind: u64) -> nix::Result<()> {
     call(mount.as_fd(), recursive, &MountAttr { propagation: kind, ..Default::default() })
-}
-
-/// Maps the ids of a detached mount through a user namespace.
-pub(crate) fn idmap(mount: impl AsFd, recursive: bool, userns: impl AsFd) -> nix::Result<()> {
-    let userns = userns.as_fd().as_raw_fd() as u64;
-    call(mount.as_fd(), recursive, &MountAttr { set: MOUNT_ATTR_IDMAP, userns, ..Default::default() })
 }

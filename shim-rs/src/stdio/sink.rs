@@ -9,6 +9,8 @@ use std::rc::Rc;
 
 use logfile::{LogWriter, Stream, Timestamp};
 
+use crate::descriptors::unread_bytes;
+
 use super::fifo::{self, Wrote};
 
 /// What a fifo without a reader, or a slow tee, is owed at most, in bytes.
@@ -199,7 +201,10 @@ impl Sink {
             Self::Log { tee: Some(tee), .. } => tee.file.is_none() || tee.pending.is_empty(),
             Self::Log { .. } | Self::File(_) => true,
             // Without a reader the kernel throws a pipe's content away at the last close.
-            Self::Pipe(pipe) => pipe.pending.is_empty() && (!pipe.patient || fifo::has_reader(&pipe.file)),
+            Self::Pipe(pipe) => {
+                let kept = || fifo::has_reader(&pipe.file) || unread_bytes(&pipe.file) == 0;
+                pipe.pending.is_empty() && (!pipe.patient || kept())
+            }
         }
     }
 

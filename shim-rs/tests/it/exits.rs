@@ -36,6 +36,17 @@ fn an_exec_has_a_life_of_its_own() {
 }
 
 #[test]
+fn a_death_by_a_real_time_signal_is_an_exit_like_any_other() {
+    let mut rig = Rig::new(&["/bin/sleep", "1000"]);
+    let mut client = rig.start();
+    rig.run(&mut client, rig.create_request());
+    rig.exec(&mut client, "e1", "kill -40 $$", "");
+    assert_eq!(rig.wait(&mut client, "e1").exit_status, 168);
+    rig.kill(&mut client, 9);
+    rig.finish(&mut client);
+}
+
+#[test]
 fn execs_end_before_their_init_does() {
     let mut rig = Rig::new(&["/bin/sleep", "1000"]);
     let events = Events::listen(&rig);

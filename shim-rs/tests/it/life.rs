@@ -96,6 +96,7 @@ fn delete_after_the_shims_death_kills_the_container_and_says_137() {
     let response = delete_response(&rig);
     assert_eq!((response.pid, response.exit_status), (pid, 137));
     assert!(response.exited_at.is_some());
+    assert!(!std::path::Path::new(rig.address().trim_start_matches("unix://")).exists());
     assert!(!rig.has_mounts());
     assert!(rig.bundle.join("config.json").exists(), "the bundle is the daemon's to remove");
     assert!(!std::path::Path::new(&format!("/proc/{pid}/root/bin")).exists());
@@ -142,7 +143,13 @@ fn delete_is_harmless_when_nothing_is_left_even_its_directory() {
 #[test]
 fn events_wait_for_a_daemon_that_is_away_and_come_in_order_once() {
     let mut rig = Rig::shell("exit 3");
+    // The daemon's log has gone with it, which is no reason to die.
+    let log = rig.bundle.join("log");
+    nix::unistd::mkfifo(&log, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    let reader = fs::OpenOptions::new().read(true).write(true).open(&log).expect("a fifo");
     let mut client = rig.start();
+    client.ask::<ConnectResponse>("Connect", &ConnectRequest { id: rig.id.clone() });
+    drop(reader);
     rig.run(&mut client, rig.create_request());
     assert_eq!(rig.wait(&mut client, "").exit_status, 3);
     assert!(fs::metadata(rig.bundle.join("events")).expect("a journal").len() > 0);

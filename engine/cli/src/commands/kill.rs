@@ -1,7 +1,7 @@
 //! `kill`.
 
-use crate::client::{Client, segment};
-use crate::error;
+use super::acted;
+use crate::client::Client;
 
 /// Kill one or more running containers
 #[derive(Debug, clap::Args)]
@@ -16,13 +16,6 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self, client: &Client) -> anyhow::Result<u8> {
         let query: Vec<_> = self.signal.map(|s| ("signal", s)).into_iter().collect();
-        let mut failures = Vec::new();
-        for container in &self.containers {
-            match client.post(&format!("/containers/{}/kill", segment(container)), &query, None).await {
-                Ok(_) => say!("{container}"),
-                Err(e) => failures.push(e),
-            }
-        }
-        error::all(failures)
+        acted::in_turn(client, &self.containers, "kill", &query).await
     }
 }

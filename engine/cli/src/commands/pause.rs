@@ -1,7 +1,7 @@
 //! `pause`.
 
-use crate::client::{Client, segment};
-use crate::error;
+use super::acted;
+use crate::client::Client;
 
 /// Pause all processes within one or more containers
 #[derive(Debug, clap::Args)]
@@ -12,13 +12,6 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self, client: &Client) -> anyhow::Result<u8> {
-        let mut failures = Vec::new();
-        for container in &self.containers {
-            match client.post(&format!("/containers/{}/pause", segment(container)), &[], None).await {
-                Ok(_) => say!("{container}"),
-                Err(e) => failures.push(e),
-            }
-        }
-        error::all(failures)
+        acted::in_turn(client, &self.containers, "pause", &[]).await
     }
 }

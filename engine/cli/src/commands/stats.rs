@@ -102,11 +102,11 @@ impl Args {
         let (all, limit) = (number(&memory["usage"]), number(&memory["limit"]));
         let usage = if cache < all { all - cache } else { all };
         let networks = || stats["networks"].as_object().into_iter().flatten();
-        let sum = |key: &str| networks().map(|(_, n)| number(&n[key])).sum::<f64>();
+        let sum = |key: &str| networks().fold(0.0, |total, (_, n)| total + number(&n[key]));
         let blocks = |first: char| {
             let list = stats["blkio_stats"]["io_service_bytes_recursive"].as_array().into_iter().flatten();
             let of = |e: &&Value| e["op"].as_str().is_some_and(|op| op.to_lowercase().starts_with(first));
-            list.filter(of).map(|e| number(&e["value"])).sum::<f64>()
+            list.filter(of).fold(0.0, |total, e| total + number(&e["value"]))
         };
         let id = stats["id"].as_str().unwrap_or_default();
         json!({

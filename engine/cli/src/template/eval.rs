@@ -60,7 +60,12 @@ fn one(node: &Node, dot: &Value, scope: &mut Scope, out: &mut String) -> Result<
         Node::Range { vars, over, body, otherwise } => {
             let items: Vec<(Value, Value)> = match pipeline(over, dot, scope)? {
                 Value::Array(list) => list.into_iter().enumerate().map(|(i, v)| (i.into(), v)).collect(),
-                Value::Object(map) => map.into_iter().map(|(k, v)| (k.into(), v)).collect(),
+                Value::Object(map) => {
+                    // As Go: in the order of the keys.
+                    let mut sorted: Vec<(String, Value)> = map.into_iter().collect();
+                    sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+                    sorted.into_iter().map(|(k, v)| (k.into(), v)).collect()
+                }
                 Value::Null => Vec::new(),
                 other => {
                     return Err(TemplateError::new(format!("range can't iterate over {}", show(&other))));

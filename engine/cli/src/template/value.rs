@@ -9,7 +9,10 @@ pub(super) fn show(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(list) => format!("[{}]", list.iter().map(show).collect::<Vec<_>>().join(" ")),
         Value::Object(map) => {
-            let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}:{}", show(v))).collect();
+            // Go prints maps sorted; whether serde_json keeps them so is another crate's feature.
+            let mut sorted: Vec<_> = map.iter().collect();
+            sorted.sort_by_key(|(key, _)| *key);
+            let pairs: Vec<String> = sorted.iter().map(|(k, v)| format!("{k}:{}", show(v))).collect();
             format!("map[{}]", pairs.join(" "))
         }
         other => other.to_string(),

@@ -70,7 +70,7 @@ fn link(root: BorrowedFd<'_>) -> Step<()> {
         }
     }
     if Path::new("/proc/kcore").exists() {
-        drop(rustix::fs::symlinkat("/proc/kcore", &dev, "core"));
+        let _ = rustix::fs::symlinkat("/proc/kcore", &dev, "core");
     }
     // The image's own ptmx would open the host's terminals. By descriptor, so that a /dev that is a link
     // can't make us remove somebody else's file.

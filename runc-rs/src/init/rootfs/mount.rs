@@ -143,7 +143,7 @@ fn filesystem(
     if fstype == "tmpfs" && !options.iter().any(|o| o.starts_with("mode=")) {
         // As runc: a tmpfs over a directory of the image keeps that directory's mode.
         if let Ok(stat) = rustix::fs::fstat(&target) {
-            drop(set_mode(&tree, stat.st_mode & 0o7777));
+            let _ = set_mode(&tree, stat.st_mode & 0o7777);
         }
     }
     if mount.copy_up {

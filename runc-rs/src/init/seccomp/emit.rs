@@ -15,7 +15,7 @@ pub(crate) struct Insn {
 
 impl Insn {
     /// In this machine's byte order.
-    pub(crate) fn to_bytes(&self) -> [u8; 8] {
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
         let mut bytes = [0; 8];
         bytes[..2].copy_from_slice(&self.code.to_ne_bytes());
         bytes[2] = self.jt;

@@ -1,0 +1,81 @@
+//! engined under the real docker CLI and under ours.
+
+use integration_tests::{Output, Stack};
+
+const IMAGE: &str = "127.0.0.1:5000/busybox:1";
+
+type Cli = fn(&Stack, &[&str]) -> Output;
+
+const CLIS: [(&str, Cli); 2] = [("docker", |s, a| s.docker(a)), ("engine", |s, a| s.engine(a))];
+
+#[test]
+fn a_container_is_run_listed_logged_and_removed_by_both_clis() {
+    let stack = Stack::start();
+    for (name, cli) in CLIS {
+        let output = cli(
+            &stack,
+            &["run", "--rm", "-e", "A=b", "-w", "/tmp", IMAGE, "sh", "-c", "echo $A $PWD; exit 5"],
+        );
+        assert_eq!((output.code, output.stdout.as_str()), (5, "b /tmp\n"), "{name}: {}", output.stderr);
+        let id = cli(
+            &stack,
+            &["run", "-d", "--name", "web", IMAGE, "sh", "-c", "echo one; echo two >&2; sleep 1000"],
+        )
+        .ok();
+        assert_eq!(id.len(), 64, "{name}");
+        assert!(cli(&stack, &["ps"]).ok().contains("web"), "{name}");
+        let logs = integration_tests::eventually("both lines are logged", || {
+            let output = cli(&stack, &["logs", "web"]);
+            (output.stdout == "one\n" && output.stderr == "two\n").then_some(output)
+        });
+        assert_eq!(logs.code, 0);
+        let exec = cli(&stack, &["exec", "web", "sh", "-c", "echo in; exit 3"]);
+        assert_eq!((exec.code, exec.stdout.as_str()), (3, "in\n"), "{name}: {}", exec.stderr);
+        assert_eq!(cli(&stack, &["inspect", "-f", "{{.State.Status}}", "web"]).ok(), "running");
+        cli(&stack, &["stop", "-t", "1", "web"]).ok();
+        assert_eq!(cli(&stack, &["inspect", "-f", "{{.State.ExitCode}}", "web"]).ok(), "137", "{name}");
+        cli(&stack, &["rm", "web"]).ok();
+        assert_eq!(cli(&stack, &["ps", "-aq"]).ok(), "", "{name}");
+    }
+}
+
+#[test]
+fn a_missing_command_and_a_failing_create_have_dockers_exit_codes() {
+    let stack = Stack::start();
+    stack.docker(&["pull", "-q", IMAGE]).ok();
+    for (name, cli) in CLIS {
+        assert_eq!(cli(&stack, &["run", "--rm", IMAGE, "nosuchcmd"]).code, 127, "{name}");
+        assert_eq!(cli(&stack, &["run", "--rm", IMAGE, "/etc"]).code, 126, "{name}");
+        assert_eq!(cli(&stack, &["run", "--rm", "--runtime", "nosuch", IMAGE, "true"]).code, 125, "{name}");
+        assert_eq!(cli(&stack, &["run", "--rm", "127.0.0.1:5000/nosuch:1", "true"]).code, 125, "{name}");
+        assert_eq!(cli(&stack, &["ps", "-aq"]).ok(), "", "{name}: something half-made is left");
+    }
+}
+
+#[test]
+fn containers_reach_each_other_by_name_and_the_host_reaches_a_published_port() {
+    let stack = Stack::start();
+    stack.docker(&["network", "create", "n1"]).ok();
+    let serve = [
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "--network",
+        "n1",
+        "-p",
+        "18080:80",
+        IMAGE,
+        "httpd",
+        "-f",
+        "-h",
+        "/www",
+    ];
+    stack.docker(&serve).ok();
+    let get = ["run", "--rm", "--network", "n1", IMAGE, "wget", "-qO-", "http://web/"];
+    assert_eq!(stack.docker(&get).ok(), "hello from inside");
+    assert_eq!(stack.shell("curl -s --max-time 10 http://127.0.0.1:18080/").ok(), "hello from inside");
+    let taken = stack.docker(&["run", "--rm", "-p", "18080:80", IMAGE, "true"]);
+    assert_eq!(taken.code, 125);
+    assert!(taken.stderr.contains("port is already allocated"), "{}", taken.stderr);
+}
