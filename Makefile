@@ -3,7 +3,7 @@ SHELL := /bin/bash
 MUSL := x86_64-unknown-linux-musl
 SMALL := runc-rs containerd-shim-runcrs-v2
 
-.PHONY: setup build debug lint unit integration test demo
+.PHONY: setup build debug newer lint test demo
 
 # Installs what is missing of Debian's packages and the musl target; starts nothing.
 setup:
@@ -11,7 +11,7 @@ setup:
 
 # Release binaries of every layer in target/release; the runtime and the shim are static.
 build: setup
-	cargo build --release -p containerd-rs -p engine -p engine-cli
+	GIT_COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) cargo build --release -p containerd-rs -p engine -p engine-cli
 	cargo build --profile small --target $(MUSL) -p runc-rs -p shim-rs
 	for b in $(SMALL); do cp target/$(MUSL)/small/$$b target/release/; done
 
@@ -21,11 +21,19 @@ debug: setup
 	cargo build --target $(MUSL) -p runc-rs -p shim-rs
 	for b in $(SMALL); do cp target/$(MUSL)/debug/$$b target/debug/; done
 
+# Daemons of another build, for the tests that upgrade them under live containers.
+newer: setup
+	GIT_COMMIT=newer cargo build -p containerd-rs -p engine
+	mkdir -p target/debug/newer
+	cp target/debug/{containerd-rs,engined} target/debug/newer/
+
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-test: lint debug
+# newer first: both are built into the same folder.
+test: lint newer
+	$(MAKE) debug
 	integration-tests/run-tests
 
 demo: build

@@ -18,8 +18,8 @@ pub mod unpack;
 
 /// The version that clients are told.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+containerd-rs");
-/// The revision that clients are told: what the build was given in `CONTAINERD_RS_REVISION`.
-pub const REVISION: &str = match option_env!("CONTAINERD_RS_REVISION") {
+/// The revision that clients are told: what the build was given in `GIT_COMMIT`.
+pub const REVISION: &str = match option_env!("GIT_COMMIT") {
     Some(revision) => revision,
     None => "unreleased",
 };

@@ -43,6 +43,9 @@ pub struct Args {
     /// Registry that may be spoken to without TLS or with an unknown certificate
     #[arg(long, value_name = "HOST")]
     pub insecure_registry: Vec<String>,
+    /// Certificates of registries (DIR/HOST:PORT/ca.crt, client.cert, client.key)
+    #[arg(long, value_name = "DIR", default_value = "/etc/docker/certs.d")]
+    pub registry_certs_dir: PathBuf,
     /// Address pool for networks (base=CIDR,size=N)
     #[arg(long, value_name = "POOL")]
     pub default_address_pool: Vec<String>,
@@ -147,6 +150,8 @@ pub struct Config {
     pub registry_mirrors: Vec<String>,
     /// Registries without (proper) TLS.
     pub insecure_registries: Vec<String>,
+    /// Certificates by registry.
+    pub registry_certificates: PathBuf,
     /// Pools for networks; empty: docker's.
     pub address_pools: Vec<PoolEntry>,
     /// Address of the default bridge.
@@ -236,6 +241,7 @@ impl Config {
                 .unwrap_or_else(|| "runc-rs".into()),
             registry_mirrors: [file.registry_mirrors, args.registry_mirror].concat(),
             insecure_registries: [file.insecure_registries, args.insecure_registry].concat(),
+            registry_certificates: args.registry_certs_dir,
             address_pools,
             bip: args.bip.or(file.bip),
             log_driver: args.log_driver.or(file.log_driver).unwrap_or_else(|| "json-file".into()),

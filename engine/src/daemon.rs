@@ -153,7 +153,12 @@ async fn start(config: Config) -> anyhow::Result<Daemon> {
             client: containerd.clone(),
             events: events.clone(),
             snapshotter: snapshotter.clone(),
-            insecure: config.insecure_registries.clone(),
+            hosts: images::Hosts {
+                insecure: config.insecure_registries.clone(),
+                mirrors: config.registry_mirrors.clone(),
+                dir: config.exec_root.join("registries"),
+                certificates: config.registry_certificates.clone(),
+            },
             users,
         })
     };

@@ -6,6 +6,7 @@
 
 mod direct;
 mod document;
+mod hosts;
 mod inspect;
 mod list;
 mod pull;
@@ -23,6 +24,7 @@ use containerd_client::Client;
 
 pub use self::{
     document::Parsed,
+    hosts::Hosts,
     pull::{Line, Pull, Pulled, RegistryAuth},
     reference_index::{DANGLING, Image},
 };
@@ -49,8 +51,8 @@ pub struct Config {
     pub events: Events,
     /// `overlayfs`
     pub snapshotter: String,
-    /// Registries (HOST or CIDR) that are spoken to without TLS.
-    pub insecure: Vec<String>,
+    /// How registries are reached.
+    pub hosts: Hosts,
     /// Who uses an image.
     pub users: Users,
 }
@@ -63,7 +65,7 @@ pub struct Images {
 
 struct Inner {
     config: Config,
-    /// By the digest of what a name points to. Content never changes under its digest.
+    /// By the manifest's digest. (What an index leads to depends on what is here.)
     parsed: Mutex<HashMap<String, Arc<Parsed>>>,
     sizes: Mutex<HashMap<String, i64>>,
 }

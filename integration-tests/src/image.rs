@@ -67,34 +67,9 @@ impl BusyboxImage {
             std::fs::write(small.join("layers").join(name), name).expect("write a layer's file");
             layers.push(tar_of(&small));
         }
-        let diff_ids: Vec<String> = layers.iter().map(|tar| digest(tar)).collect();
-        let descriptors: Vec<_> = layers
-            .iter()
-            .map(|tar| {
-                let gz = gzip(tar);
-                let name = put(&blobs, &gz);
-                json!({"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": name, "size": gz.len()})
-            })
-            .collect();
-        let config_doc = json!({
-            "created": "2026-01-01T00:00:00Z", "architecture": "amd64", "os": "linux",
-            "config": {"Env": ["PATH=/bin", "FROM_IMAGE=yes"], "Cmd": ["sh"], "WorkingDir": "/"},
-            "rootfs": {"type": "layers", "diff_ids": diff_ids},
-            "history": [{"created": "2026-01-01T00:00:00Z", "created_by": "busybox"},
-                {"created": "2026-01-01T00:00:00Z", "created_by": "second"},
-                {"created": "2026-01-01T00:00:00Z", "created_by": "third"}]
-        })
-        .to_string();
-        let config = put(&blobs, config_doc.as_bytes());
-        let manifest_doc = json!({
-            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": config_doc.len()},
-            "layers": descriptors
-        })
-        .to_string();
-        let manifest = put(&blobs, manifest_doc.as_bytes());
+        let Written { manifest, config, size } = write(&blobs, &layers, "amd64");
         let index = json!({"schemaVersion": 2, "manifests": [{
-            "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": manifest, "size": manifest_doc.len(),
+            "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": manifest, "size": size,
             "platform": {"architecture": "amd64", "os": "linux"},
             "annotations": {"io.containerd.image.name": reference,
                 "org.opencontainers.image.ref.name": reference.rsplit(':').next()}}]});
@@ -111,11 +86,51 @@ impl BusyboxImage {
     }
 }
 
+/// What an image is found by in its layout.
+pub(crate) struct Written {
+    /// `sha256:…` of the manifest.
+    pub(crate) manifest: String,
+    /// `sha256:…` of the configuration.
+    pub(crate) config: String,
+    /// Bytes of the manifest.
+    pub(crate) size: usize,
+}
+
+/// Writes an image of these layers (tars) among the blobs of a layout.
+pub(crate) fn write(blobs: &Path, layers: &[Vec<u8>], architecture: &str) -> Written {
+    let diff_ids: Vec<String> = layers.iter().map(|tar| digest(tar)).collect();
+    let descriptors: Vec<_> = layers
+        .iter()
+        .map(|tar| {
+            let gz = gzip(tar);
+            let name = put(blobs, &gz);
+            json!({"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": name, "size": gz.len()})
+        })
+        .collect();
+    let history: Vec<_> = (0..layers.len())
+        .map(|n| json!({"created": "2026-01-01T00:00:00Z", "created_by": format!("layer {n}")}))
+        .collect();
+    let document = json!({
+        "created": "2026-01-01T00:00:00Z", "architecture": architecture, "os": "linux",
+        "config": {"Env": ["PATH=/bin", "FROM_IMAGE=yes"], "Cmd": ["sh"], "WorkingDir": "/"},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": history
+    })
+    .to_string();
+    let config = put(blobs, document.as_bytes());
+    let document = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": document.len()},
+        "layers": descriptors
+    })
+    .to_string();
+    Written { manifest: put(blobs, document.as_bytes()), config, size: document.len() }
+}
+
 fn path(path: &Path) -> &str {
     path.to_str().expect("a temporary path is UTF-8")
 }
 
-fn tar_of(dir: &Path) -> Vec<u8> {
+pub(crate) fn tar_of(dir: &Path) -> Vec<u8> {
     let args = [
         "-C",
         path(dir),
@@ -142,7 +157,7 @@ fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
-fn put(blobs: &Path, bytes: &[u8]) -> String {
+pub(crate) fn put(blobs: &Path, bytes: &[u8]) -> String {
     let name = digest(bytes);
     std::fs::write(blobs.join(&name["sha256:".len()..]), bytes).expect("write a blob");
     name

@@ -1,52 +1,87 @@
-//! A real docker-registry on loopback, in a test's own network namespace.
+//! A real docker-registry in a test's own network namespace.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::{BusyboxImage, Daemon, Netns, wait};
 
 /// The port it listens on; the network namespace is the test's own.
 const PORT: u16 = 5000;
+const SECURE_PORT: u16 = 5443;
+/// On the loopback interface, but none of the addresses that clients take for insecure.
+const SECURE_ADDRESS: &str = "10.99.0.1";
 
 /// A running registry.
 #[derive(Debug)]
 pub struct Registry {
     daemon: Daemon,
+    /// `HOST:PORT`
+    pub address: String,
+    /// Folder with the `ca.crt` of a registry that speaks TLS.
+    pub certificates: Option<PathBuf>,
 }
 
 impl Registry {
-    /// Starts one with its data below `dir`.
+    /// Starts one on 127.0.0.1 with its data below `dir`.
     ///
     /// # Panics
     /// It doesn't come up.
     pub fn start(netns: &Netns, dir: &Path) -> Self {
-        let data = dir.join("registry");
-        std::fs::create_dir_all(&data).expect("make the registry's folder");
-        let config = dir.join("registry.yml");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp:\n  addr: 127.0.0.1:{PORT}\n",
+        Self::serve(netns, &dir.join("registry"), &format!("127.0.0.1:{PORT}"), None)
+    }
+
+    /// Starts one that speaks plain HTTP on the address of the secure one, which must have been started.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn start_plain(netns: &Netns, dir: &Path) -> Self {
+        Self::serve(netns, &dir.join("plain-registry"), &format!("{SECURE_ADDRESS}:{PORT}"), None)
+    }
+
+    /// Starts one that speaks TLS, with a certificate of an authority that nobody knows, on an address that
+    /// isn't 127/8.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn start_secure(netns: &Netns, dir: &Path) -> Self {
+        let add = netns.command("ip").args(["addr", "add", SECURE_ADDRESS, "dev", "lo"]).status();
+        assert!(add.is_ok_and(|status| status.success()), "add {SECURE_ADDRESS}");
+        let certificates = dir.join("secure-registry-certs");
+        std::fs::create_dir_all(&certificates).expect("make a folder of certificates");
+        certify(&certificates);
+        let address = format!("{SECURE_ADDRESS}:{SECURE_PORT}");
+        Self::serve(netns, &dir.join("secure-registry"), &address, Some(certificates))
+    }
+
+    fn serve(netns: &Netns, data: &Path, address: &str, certificates: Option<PathBuf>) -> Self {
+        std::fs::create_dir_all(data).expect("make the registry's folder");
+        let mut text = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp:\n  addr: {address}\n",
             data.display()
         );
+        if let Some(folder) = &certificates {
+            let folder = folder.display();
+            text.push_str(&format!(
+                "  tls: {{certificate: {folder}/server.crt, key: {folder}/server.key}}\n"
+            ));
+        }
+        let config = data.with_extension("yml");
         std::fs::write(&config, text).expect("write the registry's configuration");
         let mut command = netns.command("docker-registry");
         command.arg("serve").arg(&config);
-        let mut daemon = Daemon::start("docker-registry", command, &dir.join("registry.log"));
+        let mut daemon = Daemon::start("docker-registry", command, &data.with_extension("log"));
+        let url = format!("{}://{address}/v2/", if certificates.is_some() { "https" } else { "http" });
         wait::eventually("the registry answers", || {
             daemon.assert_alive();
-            let url = format!("http://127.0.0.1:{PORT}/v2/");
-            netns
-                .command("curl")
-                .args(["-fs", "-o", "/dev/null", &url])
-                .status()
-                .ok()?
-                .success()
-                .then_some(())
+            let mut curl = netns.command("curl");
+            curl.args(["-fsk", "-o", "/dev/null", &url]).status().ok()?.success().then_some(())
         });
-        Self { daemon }
+        Self { daemon, address: address.to_owned(), certificates }
     }
 
     /// `HOST:PORT/NAME`.
     pub fn name(&self, image: &str) -> String {
-        format!("127.0.0.1:{PORT}/{image}")
+        format!("{}/{image}", self.address)
     }
 
     /// Pushes an image under `name` (`repo:tag`).
@@ -55,12 +90,18 @@ impl Registry {
     /// skopeo fails.
     pub fn push(&self, netns: &Netns, image: &BusyboxImage, name: &str) {
         let source = format!("oci-archive:{}", image.archive.display());
+        self.copy(netns, &source, name);
+    }
+
+    /// Pushes what skopeo names `source`, an index with all that it names.
+    ///
+    /// # Panics
+    /// skopeo fails.
+    pub fn copy(&self, netns: &Netns, source: &str, name: &str) {
         let target = format!("docker://{}", self.name(name));
-        let output = netns
-            .command("skopeo")
-            .args(["--insecure-policy", "copy", "--dest-tls-verify=false", &source, &target])
-            .output()
-            .expect("run skopeo");
+        let mut skopeo = netns.command("skopeo");
+        skopeo.args(["--insecure-policy", "copy", "--all", "--dest-tls-verify=false", source, &target]);
+        let output = skopeo.output().expect("run skopeo");
         assert!(output.status.success(), "skopeo: {}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -68,4 +109,20 @@ impl Registry {
     pub fn stop(self) {
         self.daemon.terminate();
     }
+}
+
+/// An authority (`ca.crt`) and a server's certificate by it.
+fn certify(folder: &Path) {
+    let openssl = |args: &str| {
+        let output =
+            Command::new("openssl").args(args.split(' ')).current_dir(folder).output().expect("run openssl");
+        assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.crt -days 30 -subj /CN=test-authority"));
+    openssl(&format!("req {key} -keyout server.key -out server.csr -subj /CN=registry"));
+    std::fs::write(folder.join("san"), format!("subjectAltName=IP:{SECURE_ADDRESS}\n")).expect("write san");
+    openssl(
+        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 30 -extfile san",
+    );
 }

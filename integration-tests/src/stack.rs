@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{BusyboxImage, Daemon, Netns, Registry, bin, wait};
+use crate::{BusyboxImage, Daemon, Netns, Registry, bin, bin_dir, wait};
 
 /// What a command said.
 #[derive(Debug)]
@@ -40,6 +40,10 @@ pub struct Stack {
     pub image: BusyboxImage,
     /// The network namespace that all daemons live in.
     pub netns: Netns,
+    /// Where this stack's containerd-rs and engined are.
+    daemons: PathBuf,
+    /// Further flags that engined is started with.
+    pub engined_flags: Vec<String>,
     dir: TempDir,
 }
 
@@ -64,7 +68,16 @@ impl Stack {
         let registry = Registry::start(&netns, dir.path());
         let image = BusyboxImage::build(dir.path(), "127.0.0.1:5000/busybox:1");
         registry.push(&netns, &image, "busybox:1");
-        let mut stack = Self { engined: None, containerd: None, registry: Some(registry), image, netns, dir };
+        let mut stack = Self {
+            engined: None,
+            containerd: None,
+            registry: Some(registry),
+            image,
+            netns,
+            daemons: bin_dir(),
+            engined_flags: Vec::new(),
+            dir,
+        };
         stack.start_containerd();
         stack
     }
@@ -72,6 +85,14 @@ impl Stack {
     /// The folder that everything of this stack lives in.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The registry.
+    ///
+    /// # Panics
+    /// It was stopped.
+    pub fn registry(&self) -> &Registry {
+        self.registry.as_ref().expect("the registry runs as long as the stack")
     }
 
     /// containerd-rs's socket.
@@ -89,7 +110,7 @@ impl Stack {
     /// # Panics
     /// It doesn't come up.
     pub fn start_containerd(&mut self) {
-        let mut command = self.netns.command(bin("containerd-rs"));
+        let mut command = self.netns.command(self.daemons.join("containerd-rs"));
         command.arg("--root").arg(self.dir().join("cr")).arg("--state").arg(self.dir().join("cs"));
         command.arg("--address").arg(self.containerd_socket()).args(["--log-level", "debug"]);
         let mut daemon = Daemon::start("containerd-rs", command, &self.dir().join("containerd-rs.log"));
@@ -105,7 +126,7 @@ impl Stack {
     /// # Panics
     /// It doesn't come up.
     pub fn start_engined(&mut self) {
-        let mut command = self.netns.command(bin("engined"));
+        let mut command = self.netns.command(self.daemons.join("engined"));
         command.arg("-H").arg(format!("unix://{}", self.engine_socket().display()));
         command
             .arg("--data-root")
@@ -113,13 +134,32 @@ impl Stack {
             .arg("--exec-root")
             .arg(self.dir().join("exec"));
         command.arg("--pidfile").arg(self.dir().join("engined.pid"));
-        command.arg("--containerd").arg(self.containerd_socket());
+        command.arg("--containerd").arg(self.containerd_socket()).args(&self.engined_flags);
         let mut daemon = Daemon::start("engined", command, &self.dir().join("engined.log"));
         wait::eventually("engined answers", || {
             daemon.assert_alive();
             (self.docker(&["version"]).code == 0).then_some(())
         });
         self.engined = Some(daemon);
+    }
+
+    /// From now on, daemons are started from the newer build.
+    ///
+    /// # Panics
+    /// It wasn't made.
+    pub fn upgrade(&mut self) {
+        self.daemons = bin_dir().join("newer");
+        for name in ["containerd-rs", "engined"] {
+            let path = self.daemons.join(name);
+            assert!(path.exists(), "{} is missing: run `make newer debug`", path.display());
+        }
+    }
+
+    /// Ends both daemons as a service manager does.
+    pub fn terminate(&mut self) {
+        for daemon in [self.engined.take(), self.containerd.take()].into_iter().flatten() {
+            daemon.terminate();
+        }
     }
 
     /// kill -9 of engined and containerd-rs.
@@ -130,6 +170,17 @@ impl Stack {
         if let Some(daemon) = self.containerd.take() {
             daemon.kill_9();
         }
+    }
+
+    /// Ends engined and starts it again, with the flags that are set now.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn restart_engined(&mut self) {
+        if let Some(daemon) = self.engined.take() {
+            daemon.terminate();
+        }
+        self.start_engined();
     }
 
     /// kill -9 of containerd-rs alone.

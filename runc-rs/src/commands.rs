@@ -106,7 +106,8 @@ pub(crate) fn dispatch(args: Vec<OsString>) -> u8 {
         let args = Args::parse(parsed.rest.iter().skip(1).cloned(), command.flags, command.order)?;
         // Before we open a descriptor of our own, the log for one.
         if command.enters && !args.help {
-            drop_leaked(preserved(&args)?)?;
+            let kept = if command.name == "exec" { preserved(&args) } else { preserved_for_init(&args) };
+            drop_leaked(kept?)?;
         }
         Ok(args)
     });
@@ -128,6 +129,7 @@ pub(crate) fn dispatch(args: Vec<OsString>) -> u8 {
         if command.enters {
             harden()?;
         }
+        global.log.debug(&format!("{} {:?} in {}", command.name, args.rest, global.root.display()));
         (command.run)(&global, &args)
     });
     match result {
@@ -203,27 +205,36 @@ pub(crate) fn id_of(args: &Args, command: &str) -> anyhow::Result<String> {
     Ok(args.argument(0)?.to_owned())
 }
 
-/// How many descriptors are handed through: those asked for, and those of socket activation.
+/// How many descriptors are handed through because the caller asks for it.
 pub(crate) fn preserved(args: &Args) -> anyhow::Result<i32> {
     let asked: i32 = args.number("preserve-fds")?.unwrap_or(0);
     if !(0..=4096).contains(&asked) {
         return Err(anyhow!("invalid value \"{asked}\" for flag -preserve-fds"));
     }
-    let listen = std::env::var("LISTEN_FDS")
-        .ok()
-        .and_then(|n| n.parse::<i32>().ok())
-        .filter(|n| (1..=4096).contains(n));
-    Ok(asked + listen.unwrap_or(0))
+    Ok(asked)
 }
 
-/// Socket activation reaches the program: it is the first process of its own pid namespace.
+/// Descriptors of socket activation (sd_listen_fds(3)): ours only if they were meant for this process.
+fn listening() -> i32 {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<i32>().ok());
+    if number("LISTEN_PID") != i32::try_from(std::process::id()).ok() {
+        return 0;
+    }
+    number("LISTEN_FDS").filter(|n| (1..=4096).contains(n)).unwrap_or(0)
+}
+
+/// `create` and `run`: how many descriptors are handed through, those of socket activation first.
+pub(crate) fn preserved_for_init(args: &Args) -> anyhow::Result<i32> {
+    Ok(listening() + preserved(args)?)
+}
+
+/// Tells a container's first process of them, as systemd would.
 pub(crate) fn add_listen_env(process: &mut crate::config::spec::Process) {
-    for name in ["LISTEN_FDS", "LISTEN_FDNAMES"] {
-        if let Ok(value) = std::env::var(name) {
-            process.env.push(format!("{name}={value}"));
-            if name == "LISTEN_FDS" {
-                process.env.push("LISTEN_PID=1".to_owned());
-            }
-        }
+    let count = listening();
+    if count > 0 {
+        process.env.extend([format!("LISTEN_FDS={count}"), "LISTEN_PID=1".to_owned()]);
+        process
+            .env
+            .extend(std::env::var("LISTEN_FDNAMES").ok().map(|names| format!("LISTEN_FDNAMES={names}")));
     }
 }

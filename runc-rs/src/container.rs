@@ -5,6 +5,7 @@ pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod exec;
 pub(crate) mod foreground;
+mod hooks;
 pub(crate) mod parent;
 pub(crate) mod signal;
 pub(crate) mod start;

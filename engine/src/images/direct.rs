@@ -2,11 +2,11 @@
 //! written blob by blob, and unpacked by snapshots and diff. Everything is held by a lease until the image's
 //! record holds it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use containerd_client::{Client, Credentials};
 use futures::{StreamExt as _, stream};
-use oci::{Descriptor, Document, ImageConfig, Platform, Reference};
+use oci::{Descriptor, Document, ImageConfig, Reference};
 use proto::containerd::{
     services::images::v1::Image,
     types::{self, transfer::Progress},
@@ -14,6 +14,7 @@ use proto::containerd::{
 use registry::{CredentialSource, NoCredentials, Repository, Settings, StaticCredentials};
 use tokio::sync::mpsc;
 
+use super::pull::Wanted;
 use crate::error::{Error, Result};
 
 /// Bytes of one write.
@@ -25,10 +26,10 @@ const AT_ONCE: usize = 3;
 /// What to pull.
 pub(super) struct Direct {
     pub(super) client: Client,
-    pub(super) reference: Reference,
-    pub(super) platform: Platform,
+    pub(super) wanted: Wanted,
     pub(super) snapshotter: String,
-    pub(super) scheme: String,
+    /// Folder of `hosts.toml` files.
+    pub(super) hosts: Option<PathBuf>,
     pub(super) credentials: Option<Credentials>,
     pub(super) progress: mpsc::Sender<Progress>,
 }
@@ -56,25 +57,16 @@ impl Direct {
     }
 
     async fn pull(&self) -> Result<()> {
-        let failed = |error: registry::RegistryError| failed(&self.reference, error);
-        let settings = Settings {
-            default_scheme: (!self.scheme.is_empty()).then(|| self.scheme.clone()),
-            credentials: self.given(),
-            ..Settings::default()
-        };
-        let registry = registry::Client::new(settings).repository(&self.reference).map_err(failed)?;
-        let root = registry.resolve(self.reference.object()).await.map_err(failed)?;
+        let failed = |error: registry::RegistryError| failed(&self.wanted.reference, error);
+        let settings =
+            Settings { hosts_dir: self.hosts.clone(), credentials: self.given(), ..Settings::default() };
+        let registry = registry::Client::new(settings).repository(&self.wanted.reference).map_err(failed)?;
+        let root = registry.resolve(self.wanted.reference.object()).await.map_err(failed)?;
         let manifest = match self.document(&registry, &root).await? {
             Document::Manifest(manifest) => *manifest,
             Document::Index(index) => {
-                let chosen = index.matching(&self.platform).first().copied().cloned();
-                let chosen = chosen.ok_or_else(|| {
-                    let name = self.reference.familiar();
-                    let Platform { os, architecture, .. } = &self.platform;
-                    Error::not_found(format!(
-                        "no matching manifest for {os}/{architecture} in the manifest list entries of {name}"
-                    ))
-                })?;
+                let chosen = index.matching(&self.wanted.platform).first().copied().cloned();
+                let chosen = chosen.ok_or_else(|| self.wanted.no_platform())?;
                 match self.document(&registry, &chosen).await? {
                     Document::Manifest(manifest) => *manifest,
                     Document::Index(_) => return Err(Error::system("an index inside an index")),
@@ -111,8 +103,11 @@ impl Direct {
             let key = format!("containerd.io/gc.ref.snapshot.{}", self.snapshotter);
             self.client.label_blob(manifest.config.digest.as_str(), BTreeMap::from([(key, parent)])).await?;
         }
-        let image =
-            Image { name: self.reference.to_string(), target: Some(to_proto(&root)), ..Image::default() };
+        let image = Image {
+            name: self.wanted.reference.to_string(),
+            target: Some(to_proto(&root)),
+            ..Image::default()
+        };
         self.client.put_image(image).await?;
         Ok(())
     }
@@ -143,7 +138,7 @@ impl Direct {
                 }
                 Err(error) => return Err(error.into()),
             };
-        let failed = |error: registry::RegistryError| failed(&self.reference, error);
+        let failed = |error: registry::RegistryError| failed(&self.wanted.reference, error);
         let from = u64::try_from(writer.offset()).unwrap_or(0);
         if from < blob.size {
             // A manifest is no blob to the registry; its digest is checked there.
@@ -157,10 +152,10 @@ impl Direct {
                 self.copy(registry, blob, from, &mut writer).await?;
             }
         }
-        let source = self.reference.domain().split(':').next().unwrap_or_default();
+        let source = self.wanted.reference.domain().split(':').next().unwrap_or_default();
         let labels = BTreeMap::from([(
             format!("containerd.io/distribution.source.{source}"),
-            self.reference.path().to_owned(),
+            self.wanted.reference.path().to_owned(),
         )]);
         match writer.commit(digest, labels).await {
             Err(error) if !error.is_already_exists() => return Err(error.into()),
@@ -177,7 +172,7 @@ impl Direct {
         from: u64,
         writer: &mut containerd_client::BlobWriter,
     ) -> Result<()> {
-        let failed = |error: registry::RegistryError| failed(&self.reference, error);
+        let failed = |error: registry::RegistryError| failed(&self.wanted.reference, error);
         let mut body = registry.blob(blob, from).await.map_err(failed)?;
         let mut chunk = Vec::with_capacity(CHUNK);
         while let Some(piece) = body.next().await.map_err(failed)? {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use oci::{Document, ImageConfig, Manifest, Platform};
+use oci::{Document, ImageConfig, Index, Manifest, Platform};
 use proto::containerd::types::Descriptor;
 use serde_json::Value;
 
@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 
 /// Documents remembered at most.
 const REMEMBERED: usize = 2048;
+/// Indexes inside one another at most.
+const DEPTH: usize = 4;
 
 /// An image's documents.
 #[derive(Debug, Clone)]
@@ -32,71 +34,67 @@ pub struct Parsed {
 impl Images {
     /// Reads what `target` leads to. `None` when a blob is missing.
     pub(super) async fn parse(&self, target: &Descriptor) -> Result<Option<Arc<Parsed>>> {
-        let known = |images: &Images| {
-            let cache = images.inner.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-            cache.get(&target.digest).cloned()
-        };
-        if let Some(parsed) = known(self) {
-            return Ok(Some(parsed));
-        }
-        let Some(parsed) = self.read(target).await? else { return Ok(None) };
-        let parsed = Arc::new(parsed);
-        let mut cache = self.inner.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= REMEMBERED {
-            cache.clear();
-        }
-        cache.insert(target.digest.clone(), Arc::clone(&parsed));
-        Ok(Some(parsed))
-    }
-
-    async fn read(&self, target: &Descriptor) -> Result<Option<Parsed>> {
         let (mut media_type, mut digest) = (target.media_type.clone(), target.digest.clone());
         let bad = |error: &dyn std::fmt::Display| Error::system(format!("image {}: {error}", target.digest));
-        for _ in 0..4 {
+        for _ in 0..DEPTH {
+            if let Some(parsed) = self.remembered(&digest) {
+                return Ok(Some(parsed));
+            }
             let Some(bytes) = self.document(&digest).await? else { return Ok(None) };
             match Document::parse(&media_type, &bytes).map_err(|error| bad(&error))? {
                 Document::Manifest(manifest) => {
-                    let id = manifest.config.digest.to_string();
-                    let Some(bytes) = self.document(&id).await? else { return Ok(None) };
-                    let config = ImageConfig::parse(&bytes).map_err(|error| bad(&error))?;
-                    let raw = serde_json::from_slice(&bytes).map_err(|error| bad(&error))?;
-                    let chain =
-                        oci::chain_ids(&config.rootfs.diff_ids).iter().map(ToString::to_string).collect();
-                    return Ok(Some(Parsed {
-                        id,
-                        manifest_digest: digest,
-                        manifest: *manifest,
-                        config,
-                        raw,
-                        chain,
-                    }));
+                    let Some(parsed) = self.read(digest, *manifest).await? else { return Ok(None) };
+                    return Ok(Some(self.remember(parsed)));
                 }
                 Document::Index(index) => {
-                    // Of several platforms the one that is here; a pull fetches but one.
-                    let wanted = index.matching(&Platform::host());
-                    let mut children: Vec<_> = wanted.into_iter().collect();
-                    for child in &index.manifests {
-                        if !children.iter().any(|known| known.digest == child.digest) {
-                            children.push(child);
-                        }
-                    }
-                    let mut found = None;
-                    for child in children {
-                        match self.client().blob(child.digest.as_str()).await {
-                            Ok(_) => {
-                                found = Some((child.media_type.clone(), child.digest.to_string()));
-                                break;
-                            }
-                            Err(error) if error.is_not_found() => {}
-                            Err(error) => return Err(error.into()),
-                        }
-                    }
-                    let Some(child) = found else { return Ok(None) };
+                    let Some(child) = self.child_here(&index).await? else { return Ok(None) };
                     (media_type, digest) = child;
                 }
             }
         }
         Err(bad(&"indexes are nested too deeply"))
+    }
+
+    fn remembered(&self, manifest: &str) -> Option<Arc<Parsed>> {
+        self.inner.parsed.lock().unwrap_or_else(PoisonError::into_inner).get(manifest).cloned()
+    }
+
+    fn remember(&self, parsed: Parsed) -> Arc<Parsed> {
+        let parsed = Arc::new(parsed);
+        let mut cache = self.inner.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= REMEMBERED {
+            cache.clear();
+        }
+        cache.insert(parsed.manifest_digest.clone(), Arc::clone(&parsed));
+        parsed
+    }
+
+    async fn read(&self, manifest_digest: String, manifest: Manifest) -> Result<Option<Parsed>> {
+        let id = manifest.config.digest.to_string();
+        let bad = |error: &dyn std::fmt::Display| Error::system(format!("image {id}: {error}"));
+        let Some(bytes) = self.document(&id).await? else { return Ok(None) };
+        let config = ImageConfig::parse(&bytes).map_err(|error| bad(&error))?;
+        let raw = serde_json::from_slice(&bytes).map_err(|error| bad(&error))?;
+        let chain = oci::chain_ids(&config.rootfs.diff_ids).iter().map(ToString::to_string).collect();
+        Ok(Some(Parsed { id, manifest_digest, manifest, config, raw, chain }))
+    }
+
+    /// Of several platforms the best that is here: a pull fetches but one, and another may come later.
+    async fn child_here(&self, index: &Index) -> Result<Option<(String, String)>> {
+        let mut children = index.matching(&Platform::host());
+        for child in &index.manifests {
+            if !children.iter().any(|known| known.digest == child.digest) {
+                children.push(child);
+            }
+        }
+        for child in children {
+            match self.client().blob(child.digest.as_str()).await {
+                Ok(_) => return Ok(Some((child.media_type.clone(), child.digest.to_string()))),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
     }
 
     async fn document(&self, digest: &str) -> Result<Option<Vec<u8>>> {

@@ -87,27 +87,67 @@ impl Drop for Pulled {
     }
 }
 
+/// What a pull is to bring.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    pub(super) reference: Reference,
+    pub(super) platform: Platform,
+}
+
+impl Wanted {
+    /// Docker's words for an index without what was asked for.
+    pub(super) fn no_platform(&self) -> Error {
+        let Platform { os, architecture, variant, .. } = &self.platform;
+        let slash = if variant.is_empty() { "" } else { "/" };
+        let name = self.reference.familiar();
+        Error::not_found(format!(
+            "no matching manifest for {os}/{architecture}{slash}{variant} in the manifest list entries of {name}: no match for platform in manifest: not found"
+        ))
+    }
+
+    /// Docker's status and words for a containerd's failure.
+    fn failed(&self, error: &containerd_client::Error) -> Error {
+        let text = error.message();
+        let lower = text.to_ascii_lowercase();
+        let denied =
+            ["insufficient_scope", "unauthorized", "authorization failed", "access denied", "denied:"];
+        if denied.iter().any(|word| lower.contains(word)) {
+            let name = self.reference.familiar_name();
+            return Error::not_found(format!(
+                "pull access denied for {name}, repository does not exist or may require 'docker login': denied: {text}"
+            ));
+        }
+        if lower.contains("no match for platform") {
+            return self.no_platform();
+        }
+        if error.is_not_found() {
+            let shown = self.reference.familiar();
+            return Error::not_found(format!(
+                "manifest for {shown} not found: manifest unknown: manifest unknown"
+            ));
+        }
+        Error::system(text.to_owned())
+    }
+}
+
 /// Who pulls: containerd, or we.
 enum Source {
-    Transfer(Pulling),
+    Transfer(Pulling, Box<Wanted>),
     Direct(mpsc::Receiver<types::transfer::Progress>, AbortOnDropHandle<Result<()>>),
 }
 
 impl Source {
     async fn progress(&mut self) -> Option<types::transfer::Progress> {
         match self {
-            Source::Transfer(pulling) => pulling.progress().await,
+            Source::Transfer(pulling, _) => pulling.progress().await,
             Source::Direct(reports, _) => reports.recv().await,
         }
     }
 
-    async fn end(mut self, reference: &Reference) -> Result<()> {
-        match &mut self {
+    async fn end(self) -> Result<()> {
+        match self {
             Source::Direct(_, task) => task.await.map_err(|source| Error::caused("pull", source))?,
-            Source::Transfer(_) => {
-                let Source::Transfer(pulling) = self else { return Ok(()) };
-                pulling.end().await.map_err(|error| failed(reference, &error))
-            }
+            Source::Transfer(pulling, wanted) => pulling.end().await.map_err(|error| wanted.failed(&error)),
         }
     }
 }
@@ -126,7 +166,7 @@ impl Images {
         let here =
             here.iter().flat_map(|image| &image.parsed.manifest.layers).map(|layer| layer.digest.to_string());
         let lines = Lines::new(here.collect());
-        let scheme = if self.is_plain(reference.domain()) { "http" } else { "" };
+        let hosts = self.inner.config.hosts.folder_for(reference.domain())?;
         if let Some(old) = &before {
             // The name may move away from it while nothing else holds it. With a name it isn't shown.
             self.keep(old).await?;
@@ -142,25 +182,25 @@ impl Images {
             },
             snapshotter: self.inner.config.snapshotter.clone(),
             credentials: credentials.clone(),
-            default_scheme: scheme.to_owned(),
-            host_dir: String::new(),
+            default_scheme: String::new(),
+            host_dir: hosts.as_deref().map_or_else(String::new, |dir| dir.to_string_lossy().into_owned()),
         };
+        let asked = Wanted { reference: reference.clone(), platform };
         let mut pulling = match self.client().pull(call).await {
-            Ok(pulling) => Source::Transfer(pulling),
+            Ok(pulling) => Source::Transfer(pulling, Box::new(asked)),
             Err(error) if error.kind() == ClientKind::Unimplemented => {
                 let (progress, reports) = mpsc::channel(64);
                 let direct = Direct {
                     client: self.client().clone(),
-                    reference: reference.clone(),
-                    platform,
+                    wanted: asked,
                     snapshotter: self.inner.config.snapshotter.clone(),
-                    scheme: scheme.to_owned(),
+                    hosts,
                     credentials,
                     progress,
                 };
                 Source::Direct(reports, AbortOnDropHandle::new(tokio::spawn(direct.run())))
             }
-            Err(error) => return Err(failed(&reference, &error)),
+            Err(error) => return Err(asked.failed(&error)),
         };
         // Words about the whole and about manifests are no sign yet that all goes well.
         let mut first = None;
@@ -174,13 +214,13 @@ impl Images {
         let images = self.clone();
         if first.is_none() {
             // Nothing to fetch, or nothing that could be: it is over.
-            pulling.end(&reference).await?;
+            pulling.end().await?;
             let task = tokio::spawn(async move { images.finish(&reference, before, lines, &sender).await });
             return Ok(Pulled { lines: answer, task });
         }
         let task = tokio::spawn(async move {
             let _ = sender.send(Line::pulling(reference.path(), reference.object())).await;
-            let told = images.follow(&reference, pulling, first, lines, &sender).await;
+            let told = images.follow(pulling, first, lines, &sender).await;
             match told {
                 Ok(lines) => images.finish(&reference, before, lines, &sender).await,
                 Err(error) => drop(sender.send(Line::failure(&error.full_text())).await),
@@ -191,7 +231,6 @@ impl Images {
 
     async fn follow(
         &self,
-        reference: &Reference,
         mut pulling: Source,
         first: Option<types::transfer::Progress>,
         mut lines: Lines,
@@ -204,7 +243,7 @@ impl Images {
             }
             next = pulling.progress().await;
         }
-        pulling.end(reference).await?;
+        pulling.end().await?;
         Ok(lines)
     }
 
@@ -243,19 +282,6 @@ impl Images {
             Err(error) => Err(error.into()),
         }
     }
-
-    /// Spoken to without TLS: loopback, and what `--insecure-registry` names.
-    fn is_plain(&self, domain: &str) -> bool {
-        let host = domain.rsplit_once(':').map_or(domain, |(host, _)| host).trim_matches(['[', ']']);
-        let ip: Option<std::net::IpAddr> = host.parse().ok();
-        host == "localhost"
-            || ip.is_some_and(|ip| ip.is_loopback())
-            || self.inner.config.insecure.iter().any(|known| {
-                known == domain
-                    || known == host
-                    || known.parse::<ipnet::IpNet>().is_ok_and(|net| ip.is_some_and(|ip| net.contains(&ip)))
-            })
-    }
 }
 
 /// The reference out of `fromImage` and `tag`; `tag` wins.
@@ -277,24 +303,4 @@ fn platform(text: &str) -> Result<Platform> {
         return Ok(Platform::host());
     }
     text.parse().map_err(|error: oci::PlatformError| Error::invalid(error.to_string()))
-}
-
-/// containerd's failure in docker's words.
-fn failed(reference: &Reference, error: &containerd_client::Error) -> Error {
-    let text = error.message();
-    let lower = text.to_ascii_lowercase();
-    let shown = reference.familiar();
-    let denied = ["insufficient_scope", "unauthorized", "authorization failed", "access denied", "denied:"];
-    if denied.iter().any(|word| lower.contains(word)) {
-        let name = reference.familiar_name();
-        return Error::not_found(format!(
-            "pull access denied for {name}, repository does not exist or may require 'docker login': denied: {text}"
-        ));
-    }
-    if error.is_not_found() {
-        return Error::not_found(format!(
-            "manifest for {shown} not found: manifest unknown: manifest unknown"
-        ));
-    }
-    Error::system(text.to_owned())
 }

@@ -3,6 +3,7 @@
 mod architecture;
 mod daemon;
 mod engine;
+mod registries;
 mod survival;
 mod swap;
 mod transfer;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use super::{add_listen_env, id_of, preserved};
+use super::{add_listen_env, id_of, preserved_for_init};
 use crate::cli::{Args, Flag, Global, option, switch};
 use crate::container::create::{Options, connect, create, load_bundle};
 use crate::error::Refusal;
@@ -22,7 +22,7 @@ pub(super) const FLAGS: &[Flag] = &[
 
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let id = id_of(args, "create")?;
-    let preserve_fds = preserved(args)?;
+    let preserve_fds = preserved_for_init(args)?;
     let (bundle, mut spec, namespaces) = load_bundle(&bundle(args))?;
     let terminal = spec.process.as_ref().is_some_and(|p| p.terminal);
     let console = console(args, terminal, true)?;

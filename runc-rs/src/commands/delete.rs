@@ -22,6 +22,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
         Ok(state) => destroy::delete(&entry, &state, force, &global.log)?,
         // A create was killed before it wrote anything: the directory is all there is.
         Err(e) if gone(&e) => entry.remove()?,
+        Err(e) if force => destroy::destroy_broken(&entry, &e, &global.log)?,
         Err(e) => return Err(e),
     }
     Ok(0)

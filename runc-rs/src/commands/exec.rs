@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail};
 
 use super::create::console;
-use super::{add_listen_env, preserved};
+use super::preserved;
 use crate::cli::{Args, Flag, Global, option, switch};
+use crate::config::capabilities::CapabilitySets;
 use crate::config::spec::{Capabilities, Process};
-use crate::config::{capabilities, load, validate};
+use crate::config::{load, validate};
 use crate::container::console_proxy;
 use crate::container::exec::{Options, exec};
 use crate::container::foreground::{Signals, wait};
@@ -43,8 +44,10 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let detach = args.is_set("detach");
     let entry = Entry::open(&global.root, args.argument(0)?)?;
     let state = entry.read()?;
-    let mut process = process(args, &state)?;
-    add_listen_env(&mut process);
+    let process = process(args, &state)?;
+    for name in process.capabilities.iter().flat_map(|caps| CapabilitySets::from_spec(caps).1) {
+        global.log.warn(&format!("ignoring unknown capability {name}"));
+    }
     let console = console(args, process.terminal, detach)?;
     let signals = if detach { None } else { Some(Signals::catch()?) };
     let (ours, console) = match (console, process.terminal) {
@@ -103,9 +106,6 @@ fn process(args: &Args, state: &State) -> anyhow::Result<Process> {
     if !added.is_empty() {
         let caps = process.capabilities.get_or_insert_with(Capabilities::default);
         for cap in added {
-            if capabilities::bit(cap).is_none() {
-                bail!("unknown capability {cap:?}");
-            }
             // Not inheritable, not ambient: a program would hand it on (CVE-2022-29162).
             for set in [&mut caps.bounding, &mut caps.effective, &mut caps.permitted] {
                 set.push(cap.to_owned());

@@ -8,7 +8,7 @@ use super::print;
 use super::state::View;
 use crate::cli::{Args, Flag, Global, option, switch};
 use crate::container::store::{self, Entry};
-use crate::error::report;
+use crate::error::{Refusal, report};
 
 pub(super) const FLAGS: &[Flag] = &[
     option("format", "FORMAT", "table or json").short("f"),
@@ -19,10 +19,11 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     args.expect("list", 0, 0)?;
     let mut views = Vec::new();
     for id in store::ids(&global.root)? {
-        // One that goes while we look is no error, a broken one doesn't hide the others.
+        // A broken one doesn't hide the others; one that goes while we look was never there.
         match Entry::open(&global.root, &id).and_then(|entry| Ok(View::of(&entry, entry.read()?))) {
             Ok(view) => views.push(view),
-            Err(error) => global.log.debug(&format!("container {id}: {}", report(&error))),
+            Err(error) if error.downcast_ref::<Refusal>() == Some(&Refusal::NotExist) => {}
+            Err(error) => global.log.warn(&format!("load container {id}: {}", report(&error))),
         }
     }
     let text = if args.is_set("quiet") {

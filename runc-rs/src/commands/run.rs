@@ -1,12 +1,11 @@
 //! `run`: create and start in one; in the foreground it waits, then deletes.
 
 use super::create::{bundle, common, console, refuse_existing};
-use super::{add_listen_env, id_of, preserved};
+use super::{add_listen_env, id_of, preserved_for_init};
 use crate::cli::{Args, Flag, Global, option, switch};
 use crate::container::create::{Options, create, load_bundle};
 use crate::container::foreground::{Signals, wait};
 use crate::container::{console_proxy, destroy, start};
-use crate::error::report;
 
 pub(super) const FLAGS: &[Flag] = &[
     option("bundle", "DIR", "path to the root of the bundle directory (default: the current directory)")
@@ -23,7 +22,7 @@ pub(super) const FLAGS: &[Flag] = &[
 
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let id = id_of(args, "run")?;
-    let preserve_fds = preserved(args)?;
+    let preserve_fds = preserved_for_init(args)?;
     let detach = args.is_set("detach");
     let (bundle, mut spec, namespaces) = load_bundle(&bundle(args))?;
     let terminal = spec.process.as_ref().is_some_and(|p| p.terminal);
@@ -41,9 +40,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     };
     let options = Options { console, ..common(args, id, preserve_fds) };
     let created = create(global, options, bundle, spec, namespaces)?;
-    if let Err(error) = start::after_start(&created.state) {
-        global.log.warn(&report(&error));
-    }
+    start::after_start(&created.state, &global.log);
     let Some(signals) = signals else { return Ok(0) };
     let master = ours.as_ref().map(console_proxy::receive).transpose()?;
     let pid = created.state.init.as_ref().map_or(0, |p| p.pid);

@@ -8,6 +8,6 @@ use crate::container::store::Entry;
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let entry = Entry::open(&global.root, &id_of(args, "start")?)?;
     entry.lock()?;
-    start(&entry, &entry.read()?)?;
+    start(&entry, &entry.read()?, &global.log)?;
     Ok(0)
 }

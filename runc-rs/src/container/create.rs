@@ -124,7 +124,7 @@ pub(crate) fn create(
     let entry = Entry::create(&global.root, &options.id)?;
     let cgroup = state.cgroup.clone();
     let mut undo = Undo { entry: &entry, cgroup: None, done: false };
-    entry.write(&state)?;
+    entry.write_intent(&state)?;
     if let Some(program) = &program {
         entry.write_filter(&program.bytes)?;
     }

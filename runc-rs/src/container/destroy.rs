@@ -6,11 +6,11 @@ use anyhow::bail;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::hooks;
 use super::state::{Process, State};
 use super::status::Status;
 use super::store::Entry;
 use crate::error::{Refusal, report};
-use crate::init::hooks;
 use crate::log::Log;
 
 /// `delete`: a live container only by force, a created one counts as not live.
@@ -53,6 +53,19 @@ fn kill(init: &Process, state: &State, status: Status) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `delete --force` of a container whose state can't be read: what was noted before its first deed says where
+/// its processes are. The container goes; what can't be found is told.
+pub(crate) fn destroy_broken(entry: &Entry, error: &anyhow::Error, log: &Log) -> anyhow::Result<()> {
+    log.warn(&report(error));
+    match entry.read_intent() {
+        Ok(state) => destroy(entry, &state, log),
+        Err(error) => {
+            log.warn(&format!("{}: its processes and its cgroup, if any, are not found", report(&error)));
+            entry.remove()
+        }
+    }
+}
+
 /// Of a container whose init is dead: processes left behind, cgroup, state, hooks.
 pub(crate) fn destroy(entry: &Entry, state: &State, log: &Log) -> anyhow::Result<()> {
     // In a pid namespace of its own all died with the init.
@@ -63,12 +76,6 @@ pub(crate) fn destroy(entry: &Entry, state: &State, log: &Log) -> anyhow::Result
         state.cgroup.remove()?;
     }
     entry.remove()?;
-    let oci = state.oci("stopped");
-    for (at, hook) in state.poststop.iter().enumerate() {
-        // The spec: a failed hook is a warning, the others run.
-        if let Err(error) = hooks::run_all("poststop", std::slice::from_ref(hook), &oci) {
-            log.warn(&format!("poststop hook {at}: {}", report(&error.into())));
-        }
-    }
+    hooks::run_each("poststop", &state.poststop, state, "stopped", log);
     Ok(())
 }

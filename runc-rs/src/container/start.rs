@@ -5,13 +5,14 @@ use std::os::fd::AsFd;
 use anyhow::Context;
 use rustix::fs::{Mode, OFlags};
 
+use super::hooks;
 use super::state::State;
 use super::status::Status;
 use super::store::Entry;
 use crate::error::Refusal;
-use crate::init::hooks;
+use crate::log::Log;
 
-pub(crate) fn start(entry: &Entry, state: &State) -> anyhow::Result<()> {
+pub(crate) fn start(entry: &Entry, state: &State, log: &Log) -> anyhow::Result<()> {
     match Status::of(entry, state) {
         Status::Created => {}
         Status::Running | Status::Paused => return Err(Refusal::AlreadyRunning.into()),
@@ -27,13 +28,11 @@ pub(crate) fn start(entry: &Entry, state: &State) -> anyhow::Result<()> {
     // First away with the name, then the word: nobody sees a running container that looks created.
     std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
     rustix::io::write(pipe.as_fd(), b"0").context("tell the init to start")?;
-    after_start(state)
+    after_start(state, log);
+    Ok(())
 }
 
 /// Hooks once the program runs. A failure is told, the container runs on.
-pub(crate) fn after_start(state: &State) -> anyhow::Result<()> {
-    if state.poststart.is_empty() {
-        return Ok(());
-    }
-    Ok(hooks::run_all("poststart", &state.poststart, &state.oci("running"))?)
+pub(crate) fn after_start(state: &State, log: &Log) {
+    hooks::run_each("poststart", &state.poststart, state, "running", log);
 }

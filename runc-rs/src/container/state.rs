@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::capabilities::CapabilitySets;
 use crate::config::spec::{Hook, Rlimit};
 
-/// Written before the first deed (no `init`: creating), and again when the init process exists.
+/// Written before the first deed (no `init`: creating), and beside that once the init process exists.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct State {
     /// Of this file's shape.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! ROOT/ID/            0711, locked (flock) while somebody changes the container
-//!   state.json        written whole: temporary file, then rename
+//!   intent.json       what is about to be made, written before the first deed; never changed
+//!   state.json        the same with the init, once there is one
 //!   start             the pipe on which an init waits; gone once started
 //!   seccomp.bpf       the compiled filter, for exec
 //! ```
@@ -19,6 +20,9 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use super::state::{State, VERSION};
 use crate::config::load;
 use crate::error::Refusal;
+
+const INTENT: &str = "intent.json";
+const STATE: &str = "state.json";
 
 /// One container's directory.
 #[derive(Debug)]
@@ -98,14 +102,26 @@ impl Entry {
         rustix::fs::open(&path, flags, Mode::empty()).with_context(|| format!("open {}", path.display()))
     }
 
+    /// The container as far as it got.
     pub(crate) fn read(&self) -> anyhow::Result<State> {
-        let path = self.dir.join("state.json");
-        let bytes = match load::read(&path) {
-            Ok(bytes) => bytes,
+        match self.read_file(STATE) {
+            Err(e) if is_not_found(&e) => self.read_intent(),
+            other => other,
+        }
+    }
+
+    /// What was to be made: no init, but where its processes are.
+    pub(crate) fn read_intent(&self) -> anyhow::Result<State> {
+        match self.read_file(INTENT) {
             // Killed between making the directory and writing the file: nothing else exists.
-            Err(e) if is_not_found(&e) => return Err(Refusal::NotExist.into()),
-            Err(e) => return Err(e),
-        };
+            Err(e) if is_not_found(&e) => Err(Refusal::NotExist.into()),
+            other => other,
+        }
+    }
+
+    fn read_file(&self, name: &str) -> anyhow::Result<State> {
+        let path = self.dir.join(name);
+        let bytes = load::read(&path)?;
         let state: State = serde_json::from_slice(&bytes)
             .with_context(|| format!("state file {} is broken", path.display()))?;
         if state.version != VERSION {
@@ -118,10 +134,15 @@ impl Entry {
         Ok(state)
     }
 
-    pub(crate) fn write(&self, state: &State) -> anyhow::Result<()> {
-        self.write_file("state.json", &serde_json::to_vec(state)?)
+    pub(crate) fn write_intent(&self, state: &State) -> anyhow::Result<()> {
+        self.write_file(INTENT, &serde_json::to_vec(state)?)
     }
 
+    pub(crate) fn write(&self, state: &State) -> anyhow::Result<()> {
+        self.write_file(STATE, &serde_json::to_vec(state)?)
+    }
+
+    /// Whole or not at all: a temporary file, then its name.
     fn write_file(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let (path, temporary) = (self.dir.join(name), self.dir.join(format!(".{name}.new")));
         let write = || {

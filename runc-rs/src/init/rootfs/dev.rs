@@ -1,6 +1,6 @@
 //! Device nodes and links of /dev.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, makedev};
@@ -125,7 +125,9 @@ fn node(root: BorrowedFd<'_>, device: &Device) -> Step<()> {
     rustix::fs::chownat(&made, "", owner.0, owner.1, AtFlags::EMPTY_PATH).step(|| "chown")?;
     // The umask is 0 here, so the mode is what was asked; a node of the image may have another.
     if stat.st_mode & 0o7777 != mode.as_raw_mode() {
-        rustix::fs::chmodat(&dir, name, mode, AtFlags::empty()).step(|| "chmod")?;
+        // /proc is the host's: the root is not entered yet.
+        let path = format!("/proc/self/fd/{}", made.as_raw_fd());
+        rustix::fs::chmodat(CWD, path, mode, AtFlags::empty()).step(|| "chmod")?;
     }
     Ok(())
 }

@@ -24,14 +24,19 @@ pub(crate) fn hide(root: BorrowedFd<'_>, paths: &[String]) -> Step<()> {
         };
         let stat = rustix::fs::fstat(&target).step(|| format!("mask {path}"))?;
         let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        let source = match (is_dir, &mut null, &mut empty) {
-            (true, _, Some(tree)) => tree,
-            (true, _, none) => none.insert(empty_directory()?),
-            (false, Some(tree), _) => tree,
-            (false, none, _) => none.insert(null_device()?),
+        let known = if is_dir { &mut empty } else { &mut null };
+        let result = match known {
+            // Copies are made of the first one where it stands: before Linux 6.15 a tree that is not attached
+            // can't be copied.
+            Some(first) => {
+                clone_tree(first.as_fd(), "", false).and_then(|tree| attach_tree(&tree, target.as_fd()))
+            }
+            none => {
+                let first = none.insert(if is_dir { empty_directory()? } else { null_device()? });
+                attach_tree(&*first, target.as_fd())
+            }
         };
-        let tree = clone_tree(source.as_fd(), "", false).step(|| format!("mask {path}"))?;
-        attach_tree(&tree, target.as_fd()).step(|| format!("mask {path}"))?;
+        result.step(|| format!("mask {path}"))?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::UnmountFlags;
 
 use crate::error::{Context, Step};
@@ -9,14 +10,15 @@ use crate::sys::mount_attr;
 
 /// The usual way: afterwards the host's tree is not mounted here any more.
 pub(crate) fn pivot(root: BorrowedFd<'_>) -> Step<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old = rustix::fs::open("/", flags, Mode::empty()).step(|| "open the old root")?;
     rustix::process::fchdir(root).step(|| "enter the rootfs")?;
     // Old root on top of new: no directory for it is needed in the image.
     rustix::process::pivot_root(".", ".").step(|| "pivot_root")?;
-    let old = rustix::mount::open_tree(rustix::fs::CWD, ".", rustix::mount::OpenTreeFlags::OPEN_TREE_CLOEXEC)
-        .step(|| "open the old root")?;
-    // Unmounting must not reach the host.
+    // By its descriptor: "." is the new root, whose shared mounts are to stay shared. A shared old root would
+    // hand its unmounting, and that of all below it, to the host.
     mount_attr::propagation(&old, true, libc::MS_SLAVE).step(|| "detach the old root's propagation")?;
-    drop(old);
+    rustix::process::fchdir(&old).step(|| "enter the old root")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).step(|| "unmount the old root")?;
     rustix::process::chdir("/").step(|| "enter the new root")
 }
