@@ -55,9 +55,9 @@ impl Client {
         &self.netns
     }
 
-    /// Its `$HOME`.
-    pub fn home(&self) -> &Path {
-        &self.home
+    /// What is set in its environment.
+    pub fn env(&self) -> &[(OsString, OsString)] {
+        &self.env
     }
 
     /// Runs it to its end with nothing on its standard input.

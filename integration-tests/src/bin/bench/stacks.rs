@@ -82,12 +82,23 @@ pub(crate) struct Measured<'a> {
 
 impl<'a> Measured<'a> {
     pub(crate) fn new(client: Client, account: &'a Account) -> Result<Self> {
-        let mut home = OsString::from("HOME=");
-        home.push(client.home());
         let mut netns = OsString::from("--net=");
         netns.push(client.netns());
-        let mut around: Vec<OsString> = vec!["env".into(), home, "sh".into(), "-c".into()];
-        around.extend([account.enter().into(), "sh".into(), "nsenter".into(), netns]);
+        let mut around: Vec<OsString> = vec!["env".into()];
+        for (name, value) in client.env() {
+            let mut setting = name.clone();
+            setting.push("=");
+            setting.push(value);
+            around.push(setting);
+        }
+        around.extend([
+            "sh".into(),
+            "-c".into(),
+            account.enter().into(),
+            "sh".into(),
+            "nsenter".into(),
+            netns,
+        ]);
         Ok(Self { client, account, meter: Meter::new(around)?, before: account.used_ms()? })
     }
 
