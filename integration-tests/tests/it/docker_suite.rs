@@ -180,14 +180,19 @@ impl Suite<'_> {
         let node = "mknod /dev/mine b 1 0 && dd if=/dev/mine of=/dev/null count=1";
         let output = self.run(&["--rm", "--cap-add", "MKNOD", image, "busybox", "sh", "-c", node]);
         assert_ne!(output.code, 0, "{runtime}: a device that isn't its own");
-        let eats = ["--name", "oom", "--memory", "16m", "--memory-swap", "16m", image];
+        let memory = ["--memory", "16m", "--memory-swap", "16m"];
+        let dd = "dd if=/dev/zero of=/dev/null bs=64M count=1";
         let output =
-            self.run(&[&eats[..], &["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]].concat());
+            self.run(&[&["--rm"], &memory[..], &[image, "sh", "-c", &format!("exec {dd}")]].concat());
         assert_eq!(output.code, 137, "{runtime}: {}", output.stderr);
+        // Not the init and not at once: Go's shim begins to watch only after the start.
+        let script = format!("sleep 1; {dd}; sleep 1000");
+        let run = [&["-d", "--name", "oom"], &memory[..], &[image, "sh", "-c", &script]].concat();
+        self.run(&run).ok();
         eventually("it is known for out of memory", || {
             (self.inspect("OOMKilled", "oom") == "true").then_some(())
         });
-        self.docker.run(&["rm", "oom"]).ok();
+        self.docker.run(&["rm", "-f", "oom"]).ok();
         self.privileged();
     }
 
