@@ -257,6 +257,13 @@ fn random_id() -> String {
     hex::encode(rand::random::<[u8; 32]>())
 }
 
+/// The MAC of an endpoint that didn't ask for one: `02:42:` and its address. Neighbours that remember an
+/// address which has passed to another container then still reach it.
+fn mac_of(address: Ipv4Addr) -> netlink::Mac {
+    let [a, b, c, d] = address.octets();
+    [0x02, 0x42, a, b, c, d]
+}
+
 /// A random address: unicast, locally administered.
 fn random_mac() -> netlink::Mac {
     let mut mac: netlink::Mac = rand::random();

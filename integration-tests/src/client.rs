@@ -42,6 +42,24 @@ impl Client {
         Self::new(netns, home, program, vec!["-H".into(), host.into()])
     }
 
+    /// The client alone with `args`, to be started inside [`Client::netns`] by somebody else.
+    pub fn words(&self, args: &[&str]) -> Vec<OsString> {
+        let mut words = vec![self.program.clone()];
+        words.extend_from_slice(&self.first);
+        words.extend(args.iter().map(OsString::from));
+        words
+    }
+
+    /// The file that holds its network namespace.
+    pub fn netns(&self) -> &Path {
+        &self.netns
+    }
+
+    /// What is set in its environment.
+    pub fn env(&self) -> &[(OsString, OsString)] {
+        &self.env
+    }
+
     /// Runs it to its end with nothing on its standard input.
     pub fn run(&self, args: &[&str]) -> Output {
         Output::of(&mut self.command(args))

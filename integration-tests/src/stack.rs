@@ -19,6 +19,7 @@ pub struct Stack {
     pub netns: Netns,
     /// Folder that stands before all others on the daemons' `PATH`.
     first_on_path: Option<PathBuf>,
+    log_level: &'static str,
     /// Where this stack's containerd-rs and engined are.
     daemons: PathBuf,
     /// Further flags that engined is started with.
@@ -34,6 +35,17 @@ impl Stack {
     pub fn start() -> Self {
         let mut stack = Self::without_engine();
         stack.start_engined();
+        stack
+    }
+
+    /// Starts everything as users run it: with the usual log level instead of the tests' `debug`.
+    ///
+    /// # Panics
+    /// A daemon doesn't come up.
+    pub fn start_quiet() -> Self {
+        let mut stack = Self::registry_alone();
+        stack.log_level = "info";
+        stack.start_again();
         stack
     }
 
@@ -57,13 +69,15 @@ impl Stack {
         let registry = Registry::start(&netns, dir.path());
         let image = BusyboxImage::build(dir.path(), "127.0.0.1:5000/busybox:1");
         registry.push(&netns, &image, "busybox:1");
+        let registry = Some(registry);
         Self {
             engined: None,
             containerd: None,
-            registry: Some(registry),
+            registry,
             image,
             netns,
             first_on_path: None,
+            log_level: "debug",
             daemons: bin_dir(),
             engined_flags: Vec::new(),
             dir,
@@ -121,7 +135,7 @@ impl Stack {
     pub fn start_containerd(&mut self) {
         let mut command = self.netns.command(self.daemons.join("containerd-rs"));
         command.arg("--root").arg(self.dir().join("cr")).arg("--state").arg(self.dir().join("cs"));
-        command.arg("--address").arg(self.containerd_socket()).args(["--log-level", "debug"]);
+        command.arg("--address").arg(self.containerd_socket()).args(["--log-level", self.log_level]);
         if let Some(first) = &self.first_on_path {
             command.env("PATH", format!("{}:{}", first.display(), path_with_ours()));
         }
@@ -205,6 +219,57 @@ impl Stack {
         }
     }
 
+    /// kill -9 of one daemon or both.
+    pub fn kill(&mut self, victim: Victim) {
+        if matches!(victim, Victim::Engined | Victim::Both)
+            && let Some(daemon) = self.engined.take()
+        {
+            daemon.kill_9();
+        }
+        if matches!(victim, Victim::Containerd | Victim::Both) {
+            self.kill_containerd_9();
+        }
+    }
+
+    /// Starts the daemons that were killed.
+    ///
+    /// # Panics
+    /// One doesn't come up.
+    pub fn start_missing(&mut self) {
+        if self.containerd.is_none() {
+            self.start_containerd();
+        }
+        if self.engined.is_none() {
+            self.start_engined();
+        }
+    }
+
+    /// kill -9 of a container's shim, whichever it is.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn kill_shim_9(&self, id: &str) {
+        let words = format!("-id {id} ");
+        let shims = processes(|line| line.contains("containerd-shim-") && line.contains(&words));
+        assert!(!shims.is_empty(), "no shim of {id} runs");
+        for pid in shims {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+                .expect("kill the shim");
+        }
+    }
+
+    /// Starts a `docker` command and doesn't wait for it.
+    ///
+    /// # Panics
+    /// It can't be started.
+    pub fn spawn_docker(&self, args: &[&str]) -> std::process::Child {
+        let mut command = self.netns.command("docker");
+        command.arg("-H").arg(format!("unix://{}", self.engine_socket().display())).args(args);
+        let nothing = std::process::Stdio::null;
+        command.env("HOME", self.dir()).stdin(nothing()).stdout(nothing()).stderr(nothing());
+        command.spawn().expect("start docker")
+    }
+
     /// Starts both daemons again.
     pub fn start_again(&mut self) {
         self.start_containerd();
@@ -257,6 +322,33 @@ impl Stack {
     }
 }
 
+/// Who is killed.
+#[derive(Clone, Copy, Debug)]
+pub enum Victim {
+    /// engined.
+    Engined,
+    /// containerd-rs.
+    Containerd,
+    /// First engined, then containerd-rs.
+    Both,
+}
+
+impl Victim {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Engined, Self::Containerd, Self::Both];
+}
+
+/// The processes whose command lines, words parted by blanks, are the ones looked for.
+fn processes(is_one: impl Fn(&str) -> bool) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        is_one(&String::from_utf8_lossy(&line).replace('\0', " "))
+    })
+    .collect()
+}
+
 impl Drop for Stack {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -264,9 +356,9 @@ impl Drop for Stack {
         }
         if self.engined.is_some() {
             let ids = self.docker(&["ps", "-aq"]).stdout;
-            for id in ids.split_whitespace() {
-                self.docker(&["rm", "-f", "-v", id]);
-            }
+            let mut remove = vec!["rm", "-f", "-v"];
+            remove.extend(ids.split_whitespace());
+            self.docker(&remove);
         }
         self.engined.take();
         self.containerd.take();

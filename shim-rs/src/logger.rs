@@ -35,7 +35,7 @@ pub(crate) fn run(logger: &BinaryLogger) -> anyhow::Result<()> {
     for (source, stream, tee) in sources {
         let flags = OFlag::from_bits_retain(fcntl(&source, FcntlArg::F_GETFL)?);
         fcntl(&source, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        let tee = tee.map(|path| Tee::new(path, logger.log.tee_mark));
+        let tee = tee.map(|path| Tee::new(path, logger.log.tee_mark, logger.log.tee_wait));
         let sink = Sink::Log { writer: Rc::clone(&writer), stream, tee };
         pumps.add_output(&owner, File::from(source), sink);
     }

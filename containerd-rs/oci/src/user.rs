@@ -14,7 +14,8 @@ pub struct User {
     pub uid: u32,
     /// The group id.
     pub gid: u32,
-    /// Supplementary groups, sorted.
+    /// Supplementary groups, sorted; the group itself is among them (CVE-2022-36109: without it a process could
+    /// get round a file that its group may not touch by giving the group up).
     pub groups: Vec<u32>,
     /// The home directory; `/` without an entry.
     pub home: String,
@@ -98,6 +99,7 @@ pub fn resolve(user: &str, group_add: &[String], passwd: &str, group: &str) -> R
     for name in group_add {
         extra.insert(by_name(name)?);
     }
+    extra.insert(gid);
     let home = if home.is_empty() { "/" } else { home };
     Ok(User { uid, gid, groups: extra.into_iter().collect(), home: home.to_owned() })
 }
@@ -117,23 +119,23 @@ mod tests {
     fn names_and_numbers_find_their_entry_and_groups() {
         let by_name = user("www").expect("name");
         assert_eq!((by_name.uid, by_name.gid, by_name.home.as_str()), (33, 34, "/var/www"));
-        assert_eq!(by_name.groups, [40]);
+        assert_eq!(by_name.groups, [34, 40]);
         assert_eq!(user("33").expect("number"), by_name);
         assert_eq!(user("").expect("root").home, "/root");
     }
 
     #[test]
     fn a_number_without_an_entry_is_taken_as_it_is() {
-        assert_eq!(user("77").expect("number"), User { uid: 77, gid: 0, groups: vec![], home: "/".into() });
+        assert_eq!(user("77").expect("number"), User { uid: 77, gid: 0, groups: vec![0], home: "/".into() });
         assert_eq!(resolve("", &[], "", "").expect("empty image").uid, 0);
     }
 
     #[test]
     fn a_group_given_by_hand_stands_alone() {
         let user = user("www:extra").expect("group");
-        assert_eq!((user.gid, user.groups), (41, vec![]));
+        assert_eq!((user.gid, user.groups), (41, vec![41]));
         let added = resolve("5:6", &["logs".into(), "99".into()], PASSWD, GROUP).expect("groups");
-        assert_eq!((added.gid, added.groups), (6, vec![40, 99]));
+        assert_eq!((added.gid, added.groups), (6, vec![6, 40, 99]));
     }
 
     #[test]

@@ -44,13 +44,17 @@ pub(crate) fn report(error: &anyhow::Error) -> u8 {
         }
         return failure.code;
     }
-    let pipe = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    if pipe == Some(std::io::ErrorKind::BrokenPipe) {
+    if is_broken_pipe(error) {
         // What a program that doesn't handle SIGPIPE ends with.
         return 141;
     }
     eprintln!("{}", text(error));
     1
+}
+
+/// Whoever read our output has gone.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The daemon's text alone, ours with their causes.
@@ -64,7 +68,7 @@ pub(crate) fn text(error: &anyhow::Error) -> String {
 
 /// An error of `run` and `create`: 127 and 126 for a command that can't be found or started, else 125.
 pub(crate) fn for_run(error: anyhow::Error, verb: &str) -> anyhow::Error {
-    if error.is::<Failure>() {
+    if error.is::<Failure>() || is_broken_pipe(&error) {
         return error;
     }
     let text = text(&error);

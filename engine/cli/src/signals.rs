@@ -43,6 +43,14 @@ pub(crate) fn follow_size(client: &Client, path: String) {
     });
 }
 
+/// A size that isn't ours for a moment: told of a change, a shell draws its prompt anew.
+pub(crate) async fn redraw(client: &Client, path: &str) {
+    let Some((height, width)) = crate::tty::size() else { return };
+    let query = [("h", (height + 1).to_string()), ("w", (width + 1).to_string())];
+    // It is only for the looks.
+    let _ = client.post(path, &query, None).await;
+}
+
 async fn resize(client: &Client, path: &str) -> bool {
     let Some((height, width)) = crate::tty::size() else { return true };
     client.post(path, &[("h", height.to_string()), ("w", width.to_string())], None).await.is_ok()

@@ -86,7 +86,12 @@ fn usage(error: &clap::Error, words: &[String]) -> (String, String, Vec<(String,
     let mut command = <crate::cli::Cli as clap::CommandFactory>::command();
     command.build();
     let mut name = "engine".to_owned();
-    for word in words.iter().skip(1) {
+    let mut rest = words.iter().skip(1);
+    while let Some(word) = rest.next() {
+        if command.get_name() == "engine" && ["-H", "--host"].contains(&word.as_str()) {
+            rest.next();
+            continue;
+        }
         let Some(next) = command.find_subcommand(word) else {
             if word.starts_with('-') || error.kind() == ErrorKind::InvalidSubcommand {
                 continue;

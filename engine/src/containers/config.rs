@@ -83,22 +83,23 @@ fn check_policy_name(host: &Value) -> Result<()> {
 /// # Errors
 /// 400 when nothing says what to run.
 pub fn merge_image(config: &mut ContainerConfig, image: &ContainerConfig) -> Result<()> {
-    let mut env = image.env.clone().unwrap_or_default();
+    let mut env: Vec<String> = Vec::new();
+    let mut of_image = image.env.clone().unwrap_or_default();
     for entry in config.env.take().unwrap_or_default() {
         let (key, value) =
             entry.split_once('=').map_or((entry.as_str(), None), |(key, value)| (key, Some(value)));
         if key.is_empty() {
             return Err(Error::invalid(format!("invalid environment variable: {entry}")));
         }
-        let prefix = format!("{key}=");
-        let at = env.iter().position(|known| known.starts_with(&prefix));
-        match (value, at) {
-            (Some(_), Some(at)) => env[at] = entry,
-            (Some(_), None) => env.push(entry),
-            (None, Some(at)) => drop(env.remove(at)),
-            (None, None) => {}
+        let other = |known: &String| known.split('=').next() != Some(key);
+        of_image.retain(other);
+        env.retain(other);
+        if value.is_some() {
+            env.push(entry);
         }
     }
+    // The request's own first, as docker lists them.
+    env.append(&mut of_image);
     config.env = Some(env);
     match config.entrypoint.as_deref() {
         None => {

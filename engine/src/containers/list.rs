@@ -98,8 +98,9 @@ impl Containers {
     }
 
     fn row(&self, record: &Record) -> Value {
-        let command =
-            std::iter::once(&record.path).chain(&record.args).cloned().collect::<Vec<_>>().join(" ");
+        let quoted = |arg: &String| if arg.contains(' ') { format!("'{arg}'") } else { arg.clone() };
+        let command = std::iter::once(record.path.clone()).chain(record.args.iter().map(quoted));
+        let command = command.collect::<Vec<_>>().join(" ");
         json!({
             "Id": record.id,
             "Names": [format!("/{}", record.name)],

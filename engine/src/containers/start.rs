@@ -214,6 +214,7 @@ impl Containers {
             record.host_config.log_config.as_ref().and_then(|log| log.config.as_ref()).unwrap_or(&none);
         let (format, path) = self.log_place(record);
         let mut log = LogUri::new(format, path);
+        log.tee_wait = true;
         log.max_size = options.get("max-size").and_then(|text| size(text));
         log.max_file = options
             .get("max-file")

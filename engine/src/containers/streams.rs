@@ -5,17 +5,20 @@
 //! EXEC/containers/ID/stdout   fifo that the shim copies output to while somebody reads it
 //! EXEC/containers/ID/stderr   the same for errors
 //! ```
-//! One reader per fifo fans out to all who are attached. The log is the shim's business, not this module's.
+//! One reader per fifo fans out to all who are attached. Who is slow is waited for: the fifo fills, and the shim
+//! makes the process wait, as long as its client is there. The log is the shim's business, not this module's.
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use nix::fcntl::OFlag;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// Which output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,34 +32,47 @@ pub enum Output {
 /// Output of a container as it came.
 pub type Chunk = (Output, Bytes);
 
-/// Bytes an attached client may be behind before it is cut off.
-const BACKLOG: usize = 64 << 20;
+/// Bytes an attached client may be behind before the process has to wait for it.
+const BACKLOG: usize = 4 << 20;
+/// How long the end of an output may keep silent before it is no longer waited for.
+const SILENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct Subscriber {
     sender: mpsc::UnboundedSender<Chunk>,
-    behind: Arc<std::sync::atomic::AtomicUsize>,
+    behind: Arc<AtomicUsize>,
 }
 
 /// One who is attached.
 #[derive(Debug)]
 pub struct Subscription {
     receiver: mpsc::UnboundedReceiver<Chunk>,
-    behind: Arc<std::sync::atomic::AtomicUsize>,
+    behind: Arc<AtomicUsize>,
+    room: Arc<Notify>,
 }
 
 impl Subscription {
     /// The next piece of output; none after the run's last one.
     pub async fn next(&mut self) -> Option<Chunk> {
         let chunk = self.receiver.recv().await?;
-        self.behind.fetch_sub(chunk.1.len(), std::sync::atomic::Ordering::Relaxed);
+        self.behind.fetch_sub(chunk.1.len(), Ordering::Relaxed);
+        self.room.notify_waiters();
         Some(chunk)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.receiver.close();
+        self.room.notify_waiters();
     }
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     subscribers: Vec<Subscriber>,
+    /// Told when somebody attached has taken something, or has gone.
+    room: Arc<Notify>,
     /// Ends the readers of this run; there while they read.
     run: Option<Run>,
     stdin: Option<Arc<tokio::sync::Mutex<pipe::Sender>>>,
@@ -122,6 +138,7 @@ impl Streams {
         let (sender, receiver) = mpsc::unbounded_channel();
         let behind = Arc::default();
         let mut inner = self.lock();
+        let room = Arc::clone(&inner.room);
         inner.subscribers.push(Subscriber { sender, behind: Arc::clone(&behind) });
         if inner.run.is_none() {
             let (end, _) = watch::channel(false);
@@ -131,11 +148,12 @@ impl Streams {
                 let fifo =
                     pipe::OpenOptions::new().read_write(true).open_receiver(self.output_path(output))?;
                 let (gate, end) = (self.gate.subscribe(), end.subscribe());
-                readers.push(tokio::spawn(fan_out(self.inner.clone(), fifo, output, gate, end)));
+                let path = self.output_path(output);
+                readers.push(tokio::spawn(fan_out(self.inner.clone(), fifo, path, output, gate, end)));
             }
             inner.run = Some(Run { end, readers });
         }
-        Ok(Subscription { receiver, behind })
+        Ok(Subscription { receiver, behind, room })
     }
 
     /// The run has ended and the shim has written all: gives out what is left, then ends everyone's stream.
@@ -187,6 +205,7 @@ impl Streams {
 async fn fan_out(
     inner: Arc<Mutex<Inner>>,
     fifo: pipe::Receiver,
+    path: PathBuf,
     output: Output,
     mut gate: watch::Receiver<bool>,
     mut end: watch::Receiver<bool>,
@@ -200,11 +219,15 @@ async fn fan_out(
     let pass_on = |chunk: Bytes| {
         let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.subscribers.retain(|subscriber| {
-            let behind = subscriber.behind.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
-            behind < BACKLOG && subscriber.sender.send((output, chunk.clone())).is_ok()
+            subscriber.behind.fetch_add(chunk.len(), Ordering::Relaxed);
+            subscriber.sender.send((output, chunk.clone())).is_ok()
         });
     };
     loop {
+        tokio::select! {
+            () = room(&inner) => {}
+            _ = end.wait_for(|end| *end) => break,
+        }
         let mut buffer = BytesMut::with_capacity(64 << 10);
         match fifo.try_read_buf(&mut buffer) {
             Ok(0) => return,
@@ -216,10 +239,43 @@ async fn fan_out(
             Err(error) => return tracing::warn!(%error, "an output fifo can't be read"),
         }
     }
-    // What is left is asked of the kernel itself: tokio may not have heard of it yet.
+    // What is left: to the end that the shim gives it, which our own write end would hide.
+    let Ok(rest) = open_reader(&path) else { return };
+    drop(fifo);
     let mut buffer = vec![0; 64 << 10];
-    while let Ok(length @ 1..) = rustix::io::read(&fifo, &mut buffer) {
-        pass_on(Bytes::copy_from_slice(&buffer[..length]));
+    loop {
+        // Asked of the kernel itself: tokio may not have heard of it yet.
+        match rustix::io::read(&rest, &mut buffer) {
+            Ok(0) => return,
+            Ok(length) => pass_on(Bytes::copy_from_slice(&buffer[..length])),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                // Clears what tokio believes; an error shows in the next read.
+                let _ = rest.try_read(&mut []);
+                if tokio::time::timeout(SILENCE, rest.readable()).await.is_err() {
+                    return tracing::warn!(fifo = %path.display(), "an output has no end");
+                }
+            }
+            Err(error) => return tracing::warn!(%error, "an output fifo can't be read"),
+        }
+    }
+}
+
+/// Waits until nobody who is attached is too far behind.
+async fn room(inner: &Mutex<Inner>) {
+    loop {
+        let notify = Arc::clone(&inner.lock().unwrap_or_else(PoisonError::into_inner).room);
+        let mut told = std::pin::pin!(notify.notified());
+        told.as_mut().enable();
+        let crowded = {
+            let inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let late = |s: &Subscriber| s.behind.load(Ordering::Relaxed) > BACKLOG && !s.sender.is_closed();
+            inner.subscribers.iter().any(late)
+        };
+        if !crowded {
+            return;
+        }
+        told.await;
     }
 }
 

@@ -37,11 +37,16 @@ impl Containers {
             self.client.pids(&container.id).await?.into_iter().map(|process| process.pid).collect();
         let words: Vec<&str> = args.split_whitespace().collect();
         let words = if words.is_empty() { vec!["-ef"] } else { words };
-        let output = tokio::process::Command::new("ps")
-            .args(&words)
-            .output()
-            .await
-            .map_err(|source| Error::caused("run ps", source))?;
+        let ps = |args: Vec<&str>| {
+            let output = tokio::process::Command::new("ps").args(args).output();
+            async { output.await.map_err(|source| Error::caused("run ps", source)) }
+        };
+        // Asked for by their ids, other users' processes are shown too; some options don't go with that.
+        let list = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        let mut output = ps([words.as_slice(), &["-q", &list]].concat()).await?;
+        if !output.status.success() {
+            output = ps(words).await?;
+        }
         if !output.status.success() {
             return Err(Error::system(format!("ps: {}", String::from_utf8_lossy(&output.stderr).trim())));
         }

@@ -161,7 +161,13 @@ impl Lines {
         };
         let stage = self.layers[at].1;
         match progress.event.as_str() {
-            "waiting" if stage == Stage::Known => lines.push(Line::layer(&digest, "Waiting")),
+            // Docker's three at a time: nobody else is told that he waits.
+            "waiting" if stage == Stage::Known => {
+                let before = self.layers[..at].iter().filter(|(_, stage)| *stage < Stage::Downloaded);
+                if before.count() >= 3 {
+                    lines.push(Line::layer(&digest, "Waiting"));
+                }
+            }
             "downloading" if stage < Stage::Downloaded => {
                 self.layers[at].1 = Stage::Downloading;
                 lines.push(Line::amount(&digest, "Downloading", progress.progress, progress.total));
@@ -285,9 +291,7 @@ mod tests {
             [
                 "a Already exists",
                 "b Pulling fs layer",
-                "b Waiting",
                 "c Pulling fs layer",
-                "c Waiting",
                 "c Downloading",
                 "c Verifying Checksum",
                 "c Download complete",
@@ -303,6 +307,15 @@ mod tests {
     }
 
     #[test]
+    fn a_fourth_layer_waits_for_the_first_three() {
+        let mut lines = Lines::default();
+        let told = ['a', 'b', 'c', 'd'].map(|layer| lines.take(&report("waiting", layer, 0)).pop());
+        let told = told.map(|line| line.map(|line| line.status).unwrap_or_default());
+        let first = "Pulling fs layer";
+        assert_eq!(told, [first, first, first, "Waiting"]);
+    }
+
+    #[test]
     fn layers_that_are_here_are_told_of_only_for_a_new_image() {
         let known = || Lines::new(HashSet::from([format!("sha256:{}", "a".repeat(64))]));
         let mut lines = known();
@@ -313,7 +326,7 @@ mod tests {
         lines.take(&report("waiting", 'a', 0));
         let told: Vec<_> =
             lines.take(&report("waiting", 'b', 0)).into_iter().map(|line| line.status).collect();
-        assert_eq!(told, ["Already exists", "Pulling fs layer", "Waiting"]);
+        assert_eq!(told, ["Already exists", "Pulling fs layer"]);
     }
 
     #[test]

@@ -229,14 +229,16 @@ impl Inner {
                 network.name
             )));
         };
-        let mac = match settings.mac_address.as_str() {
-            "" => super::random_mac(),
-            text => {
-                super::parse_mac(text).ok_or_else(|| Error::Invalid(format!("invalid MAC address {text}")))?
-            }
+        let asked = match settings.mac_address.as_str() {
+            "" => None,
+            text => Some(
+                super::parse_mac(text)
+                    .ok_or_else(|| Error::Invalid(format!("invalid MAC address {text}")))?,
+            ),
         };
         let id = super::random_id();
         let address = self.take_address(network, &settings)?;
+        let mac = asked.unwrap_or_else(|| super::mac_of(address));
         let used: HashSet<&str> =
             record.endpoints.iter().map(|endpoint| endpoint.interface.as_str()).collect();
         let interface =

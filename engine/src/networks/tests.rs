@@ -373,3 +373,20 @@ async fn other_names_go_to_the_given_server_from_the_containers_own_address() {
     let own = ask("name-b");
     assert!(own.contains(&address(&b, "un")), "{own}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_reaches_the_container_that_got_an_address_it_remembers() {
+    if !own_namespaces("a_neighbour_reaches_the_container_that_got_an_address_it_remembers") {
+        return;
+    }
+    let roots = Roots::new();
+    let networks = roots.start(&[]).await;
+    let a = networks.prepare(request("a", "bridge")).await.unwrap();
+    for other in ["b", "c"] {
+        let sandbox = networks.prepare(request(other, "bridge")).await.unwrap();
+        assert_eq!(address(&sandbox, "bridge"), "172.17.0.3");
+        let ping = inside(&netns(&a), "busybox ping -c 1 -W 2 172.17.0.3");
+        assert!(ping.status.success(), "{other}: {}", text(&ping));
+        networks.release(&other.repeat(64)).await.unwrap();
+    }
+}

@@ -55,6 +55,11 @@ impl Containerd {
         peer
     }
 
+    /// The network namespace it lives in.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
     /// The folder that everything of it lives in.
     pub fn dir(&self) -> &Path {
         self.dir.path()

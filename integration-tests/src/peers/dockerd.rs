@@ -53,6 +53,11 @@ impl Dockerd {
         self.docker().run(&["import", "-c", "ENV PATH=/bin", tar, Self::IMAGE]).ok();
     }
 
+    /// The network namespace it lives in.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
     /// The folder that everything of it lives in.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -74,9 +79,9 @@ impl Drop for Dockerd {
             eprintln!("{}", self.daemon.as_ref().map(Daemon::log).unwrap_or_default());
         }
         let ids = self.docker().run(&["ps", "-aq"]).stdout;
-        for id in ids.split_whitespace() {
-            self.docker().run(&["rm", "-f", "-v", id]);
-        }
+        let mut remove = vec!["rm", "-f", "-v"];
+        remove.extend(ids.split_whitespace());
+        self.docker().run(&remove);
         self.daemon.take();
     }
 }

@@ -91,7 +91,8 @@ fn tasks(ctr: &Client, dir: &Path, shim: &str) -> Transcript {
     t.run(&[&run[..], &["--rm", IMAGE, "c1", "nosuchcmd"]].concat());
     t.run(&[&run[..], &["--rm", IMAGE, "c1", "/etc"]].concat());
     t.run(&[&run[..], &["--rm", "nosuch:1", "c1", "true"]].concat());
-    let script = "trap 'exit 4' TERM; while :; do usleep 20000; done";
+    // Two processes at every moment, for `ps`.
+    let script = "trap 'exit 4' TERM; sleep 1000 & wait";
     t.run(&[&run[..], &["-d", "--label", "l=m", IMAGE, "c1", "sh", "-c", script]].concat());
     t.run(&[&run[..], &["-d", IMAGE, "c1", "sleep", "1"]].concat());
     for words in [

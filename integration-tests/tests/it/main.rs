@@ -1,6 +1,8 @@
 //! The whole stack, seen from outside: binaries, sockets, files. One binary, so that it links once.
 
 mod architecture;
+mod bad_images;
+mod climbing;
 mod ctr;
 mod daemon;
 mod docker_suite;

@@ -2,7 +2,8 @@
 //!
 //! `FORMAT:///PATH?key=value&…` with FORMAT `json-file`, `local` or `cri`. Keys: `max-size` (bytes, or with
 //! `k`, `m`, `g`; absent: never rotated), `max-file` (files kept in all, default 1), `compress`, `tee` (a fifo
-//! that gets a copy while somebody reads it), `tee-mark` (see [`crate::Mark`]), `attr.KEY`. Path and values are
+//! that gets a copy while somebody reads it), `tee-mark` (see [`crate::Mark`]), `tee-wait` (a slow reader makes
+//! the process wait, one that has gone doesn't), `attr.KEY`. Path and values are
 //! percent-encoded. An unknown key is an error: a log that isn't kept as asked is worse than none.
 
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub struct LogUri {
     pub tee: Option<PathBuf>,
     /// Each reader of the tee gets a [`crate::Mark`] first.
     pub tee_mark: bool,
+    /// A reader of the tee that is slow is waited for; else it loses the tee and has to go to the log.
+    pub tee_wait: bool,
     /// Attributes for every entry (json-file only).
     pub attrs: BTreeMap<String, String>,
 }
@@ -51,6 +54,7 @@ impl LogUri {
             compress: false,
             tee: None,
             tee_mark: false,
+            tee_wait: false,
             attrs: BTreeMap::new(),
         }
     }
@@ -68,6 +72,7 @@ impl LogUri {
             "tee" if value.starts_with('/') => self.tee = Some(PathBuf::from(value)),
             "tee" => return Err(format!("tee is an absolute path, not {value:?}")),
             "tee-mark" => self.tee_mark = parse_bool(key, value)?,
+            "tee-wait" => self.tee_wait = parse_bool(key, value)?,
             _ => match key.strip_prefix("attr.") {
                 Some(name) => drop(self.attrs.insert(name.to_owned(), value.to_owned())),
                 None => return Err(format!("unknown key {key:?}")),
@@ -94,6 +99,9 @@ impl LogUri {
         }
         if self.tee_mark {
             put("tee-mark", "true".into());
+        }
+        if self.tee_wait {
+            put("tee-wait", "true".into());
         }
         self.attrs.iter().for_each(|(key, value)| put(&format!("attr.{key}"), value.clone()));
         pairs

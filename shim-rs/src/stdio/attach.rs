@@ -102,7 +102,7 @@ fn open_output(
                 writer
             }
         };
-        let tee = log.tee.map(|path| Tee::new(path, log.tee_mark));
+        let tee = log.tee.map(|path| Tee::new(path, log.tee_mark, log.tee_wait));
         return Ok(Some(Sink::Log { writer, stream, tee }));
     }
     if let Some(path) = uri.strip_prefix("file://") {

@@ -94,13 +94,15 @@ impl Pipe {
 pub(crate) struct Tee {
     path: PathBuf,
     marked: bool,
+    /// A slow reader is waited for.
+    waits: bool,
     file: Option<File>,
     pending: VecDeque<u8>,
 }
 
 impl Tee {
-    pub(crate) fn new(path: PathBuf, marked: bool) -> Self {
-        Self { path, marked, file: None, pending: VecDeque::new() }
+    pub(crate) fn new(path: PathBuf, marked: bool, waits: bool) -> Self {
+        Self { path, marked, waits, file: None, pending: VecDeque::new() }
     }
 
     pub(super) fn file(&self) -> Option<&File> {
@@ -124,7 +126,7 @@ impl Tee {
         }
         self.pending.extend(bytes);
         self.flush();
-        if self.pending.len() > BOUND {
+        if self.pending.len() > BOUND && !self.waits {
             // Too slow: the end of the file sends the reader to the log.
             (self.file, self.pending) = (None, VecDeque::new());
         }
@@ -140,6 +142,10 @@ impl Tee {
         }
         self.pending = VecDeque::new();
     }
+
+    fn flow(&self) -> Flow {
+        if self.waits && self.pending.len() >= HIGH_WATER { Flow::Wait } else { Flow::Go }
+    }
 }
 
 impl Sink {
@@ -154,10 +160,10 @@ impl Sink {
                 if let Err(error) = writer.write(*stream, bytes, Timestamp::now()) {
                     report(&error);
                 }
-                if let Some(tee) = tee {
+                tee.as_mut().map_or(Flow::Go, |tee| {
                     tee.put(bytes);
-                }
-                Flow::Go
+                    tee.flow()
+                })
             }
             Self::File(file) => {
                 if let Err(error) = file.write_all(bytes) {
@@ -174,7 +180,7 @@ impl Sink {
         match self {
             Self::Log { tee: Some(tee), .. } => {
                 tee.flush();
-                Flow::Go
+                tee.flow()
             }
             Self::Log { .. } | Self::File(_) => Flow::Go,
             Self::Pipe(pipe) => pipe.flush(),

@@ -52,16 +52,14 @@ impl Args {
             signals::forward(client, &self.container);
         }
         if terminal {
+            signals::redraw(client, &format!("{path}/resize")).await;
             signals::follow_size(client, format!("{path}/resize"));
         }
         let raw = terminal.then(tty::Raw::enter);
         let end = carry(io, terminal, stdin, &keys).await;
         drop(raw);
         match end? {
-            End::Detached => {
-                eprintln!("read escape sequence");
-                Ok(0)
-            }
+            End::Detached => Err(Failure::new(1, "read escape sequence").into()),
             End::Output => exit_code(wait).await,
         }
     }

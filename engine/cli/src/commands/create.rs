@@ -23,7 +23,8 @@ impl Args {
     pub(crate) async fn run(self, client: &Client) -> anyhow::Result<u8> {
         flag_before_the_end(&self.flags.image[0], "create")?;
         let made = async {
-            let (body, _) = build(&self.flags, true)?;
+            // Not attached now, but whoever starts it with `-a -i` will be.
+            let (body, _) = build(&self.flags, false)?;
             container(client, &self.flags, &body).await
         };
         let id = made.await.map_err(|e| for_run(e, "create"))?;

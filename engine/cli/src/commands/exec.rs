@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::client::{Client, segment};
 use crate::container::environment;
+use crate::error::Failure;
 use crate::stream::{End, carry, parse_detach_keys};
 use crate::usage::flag_before_the_end;
 use crate::{signals, tty};
@@ -87,8 +88,7 @@ impl Args {
         let end = carry(io, self.tty, stdin, &keys).await;
         drop(raw);
         if end? == End::Detached {
-            eprintln!("read escape sequence");
-            return Ok(0);
+            return Err(Failure::new(1, "read escape sequence").into());
         }
         let known = client.get(&format!("{exec}/json"), &[]).await?;
         Ok(known["ExitCode"].as_i64().unwrap_or(0) as u8)

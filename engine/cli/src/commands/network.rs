@@ -6,7 +6,7 @@ mod ls;
 mod rm;
 
 use crate::client::Client;
-use crate::commands::inspect;
+use crate::commands::{inspect, prune};
 
 /// Manage networks
 #[derive(Debug, clap::Subcommand)]
@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Inspect(inspect::Of),
     #[command(visible_alias = "list")]
     Ls(ls::Args),
+    /// Remove all unused networks
+    Prune(prune::NetworkArgs),
     #[command(visible_alias = "remove")]
     Rm(rm::Args),
 }
@@ -30,6 +32,7 @@ impl Command {
             Self::Disconnect(args) => args.run(client).await,
             Self::Inspect(args) => args.run(client, inspect::Kind::Network).await,
             Self::Ls(args) => args.run(client).await,
+            Self::Prune(args) => args.run(client).await,
             Self::Rm(args) => args.run(client).await,
         }
     }

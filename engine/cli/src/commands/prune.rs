@@ -1,4 +1,4 @@
-//! `container prune` and `image prune`.
+//! `container prune`, `image prune` and `network prune`.
 
 use std::io::{BufRead, Write};
 
@@ -24,6 +24,17 @@ pub(crate) struct ImageArgs {
     /// Remove all unused images, not just dangling ones
     #[arg(short, long)]
     all: bool,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Remove all unused networks
+#[derive(Debug, clap::Args)]
+pub(crate) struct NetworkArgs {
+    /// Provide filter values (e.g. "until=<timestamp>")
+    #[arg(long)]
+    filter: Vec<String>,
     /// Do not prompt for confirmation
     #[arg(short, long)]
     force: bool,
@@ -70,6 +81,23 @@ impl ImageArgs {
             say!();
         }
         reclaimed(&answer);
+        Ok(0)
+    }
+}
+
+impl NetworkArgs {
+    pub(crate) async fn run(self, client: &Client) -> anyhow::Result<u8> {
+        if !self.force
+            && !confirm("This will remove all custom networks not used by at least one container.")?
+        {
+            return Ok(0);
+        }
+        let answer = client.post("/networks/prune", &filters::query(&self.filter)?, None).await?;
+        let names: Vec<&str> =
+            answer["NetworksDeleted"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if !names.is_empty() {
+            say!("Deleted Networks:\n{}\n", names.join("\n"));
+        }
         Ok(0)
     }
 }

@@ -1,6 +1,7 @@
 //! `rename`.
 
 use crate::client::{Client, segment};
+use crate::error::{self, Failure};
 
 /// Rename a container
 #[derive(Debug, clap::Args)]
@@ -12,7 +13,14 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self, client: &Client) -> anyhow::Result<u8> {
         let path = format!("/containers/{}/rename", segment(&self.container));
-        client.post(&path, &[("name", self.new_name)], None).await?;
+        if let Err(error) = client.post(&path, &[("name", self.new_name)], None).await {
+            eprintln!("{}", error::text(&error));
+            return Err(Failure::new(
+                1,
+                format!("Error: failed to rename container named {}", self.container),
+            )
+            .into());
+        }
         Ok(0)
     }
 }

@@ -72,10 +72,7 @@ impl Args {
         let end = carry(io, self.flags.tty, streams.stdin, &keys).await;
         drop(terminal);
         match end? {
-            End::Detached => {
-                eprintln!("read escape sequence");
-                Ok(0)
-            }
+            End::Detached => Ok(0),
             End::Output => match still_running(client, &path, self.flags.tty && streams.stdin).await {
                 true => Ok(0),
                 false => exit_code(wait).await,
