@@ -4,6 +4,7 @@ mod architecture;
 mod daemon;
 mod engine;
 mod registries;
+mod run;
 mod survival;
 mod swap;
 mod transfer;
