@@ -15,17 +15,19 @@ build: setup
 	cargo build --profile small --target $(MUSL) -p runc-rs -p shim-rs
 	for b in $(SMALL); do cp target/$(MUSL)/small/$$b target/release/; done
 
-# The same binaries unoptimised in target/debug, for the tests.
+# The same binaries unoptimised in target/stack, for the tests. Not in target/debug: there, building the tests
+# puts runtimes and shims that aren't static.
 debug: setup
 	cargo build -p containerd-rs -p engine -p engine-cli
 	cargo build --target $(MUSL) -p runc-rs -p shim-rs
-	for b in $(SMALL); do cp target/$(MUSL)/debug/$$b target/debug/; done
+	mkdir -p target/stack
+	cp --remove-destination target/debug/{containerd-rs,engined,engine} $(SMALL:%=target/$(MUSL)/debug/%) target/stack/
 
 # Daemons of another build, for the tests that upgrade them under live containers.
 newer: setup
 	GIT_COMMIT=newer cargo build -p containerd-rs -p engine
-	mkdir -p target/debug/newer
-	cp target/debug/{containerd-rs,engined} target/debug/newer/
+	mkdir -p target/stack/newer
+	cp --remove-destination target/debug/{containerd-rs,engined} target/stack/newer/
 
 lint: setup
 	cargo fmt --all --check

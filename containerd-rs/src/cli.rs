@@ -1,17 +1,16 @@
 //! The command line: containerd's flags and commands.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use prost::Message;
 use proto::containerd::services::events::v1::PublishRequest;
 use proto_services::containerd::services::events::v1::events_client::EventsClient;
 use tonic::transport::Endpoint;
 
-use crate::config::Config;
+use crate::config::{Config, Overrides};
 use crate::daemon;
 
 /// Largest event `publish` reads from its standard input, in bytes.
@@ -28,26 +27,6 @@ struct Arguments {
     version: bool,
     #[command(subcommand)]
     command: Option<Command>,
-}
-
-/// Flags that win over the configuration file.
-#[derive(Debug, Args)]
-pub(crate) struct Overrides {
-    /// Path of the configuration file
-    #[arg(long, short = 'c', value_name = "PATH", default_value = crate::config::DEFAULT_PATH)]
-    pub(crate) config: PathBuf,
-    /// Address of the gRPC socket
-    #[arg(long, short = 'a', value_name = "PATH", global = true)]
-    pub(crate) address: Option<PathBuf>,
-    /// Directory of what lasts
-    #[arg(long, value_name = "DIR")]
-    pub(crate) root: Option<PathBuf>,
-    /// Directory of what a reboot may take
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state: Option<PathBuf>,
-    /// trace, debug, info, warn or error (fatal and panic show errors alone)
-    #[arg(long, short = 'l', value_name = "LEVEL")]
-    pub(crate) log_level: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

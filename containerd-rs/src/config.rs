@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::Overrides;
-
 /// Where the file is looked for; it need not exist there.
 pub const DEFAULT_PATH: &str = "/etc/containerd-rs/config.toml";
 const DEFAULT_ROOT: &str = "/var/lib/containerd-rs";
@@ -19,6 +17,26 @@ const SOCKET_NAME: &str = "containerd.sock";
 const VERSIONS: std::ops::RangeInclusive<u32> = 2..=4;
 /// Largest configuration file that is read, in bytes.
 const MAX_SIZE: u64 = 4 << 20;
+
+/// Flags that win over the configuration file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Overrides {
+    /// Path of the configuration file
+    #[arg(long, short = 'c', value_name = "PATH", default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+    /// Address of the gRPC socket
+    #[arg(long, short = 'a', value_name = "PATH", global = true)]
+    pub(crate) address: Option<PathBuf>,
+    /// Directory of what lasts
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Directory of what a reboot may take
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// trace, debug, info, warn or error (fatal and panic show errors alone)
+    #[arg(long, short = 'l', value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+}
 
 /// What the daemon runs with.
 #[derive(Clone, Debug, Serialize)]

@@ -3,6 +3,7 @@
 //! A *bundle* is a task's directory, a *shim* the process behind its socket, a *task* the daemon's
 //! connection to it. The shim owns the processes; what the daemon knows it can ask again.
 
+mod bootstrap;
 mod bundle;
 mod exits;
 mod launch;

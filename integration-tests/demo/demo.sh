@@ -56,32 +56,8 @@ trap cleanup EXIT
 
 say "1  A registry on loopback with an image made of this machine's own busybox"
 ip netns add $ns && ip -n $ns link set lo up
-mkdir -p "$dir"/{registry,rootfs/bin,rootfs/www,rootfs/etc,rootfs/tmp,rootfs/proc,rootfs/sys,rootfs/dev}
-cp /bin/busybox "$dir/rootfs/bin/busybox"
-for applet in sh ls cat echo sleep usleep true httpd wget hostname ps id date; do ln -s busybox "$dir/rootfs/bin/$applet"; done
-echo "hello from inside the container" >"$dir/rootfs/www/index.html"
-echo "root:x:0:0:root:/root:/bin/sh" >"$dir/rootfs/etc/passwd"
-cat >"$dir/registry.yml" <<EOF
-version: 0.1
-log: {level: error}
-storage: {filesystem: {rootdirectory: $dir/registry}}
-http: {addr: 127.0.0.1:5000}
-EOF
-exec_inside docker-registry serve "$dir/registry.yml" >"$dir/registry.log" 2>&1 & pids+=($!)
-wait_for inside curl -fs http://127.0.0.1:5000/v2/
-# By hand: the layers that `umoci insert` writes lack their padding, and tar refuses them.
-blob() { local d; d=$(sha256sum "$1" | cut -d' ' -f1); cp "$1" "$dir/layout/blobs/sha256/$d"; echo "sha256:$d"; }
-mkdir -p "$dir/layout/blobs/sha256"
-tar -C "$dir/rootfs" --owner=0 --group=0 --numeric-owner -cf "$dir/layer.tar" .
-gzip -nk "$dir/layer.tar"
-diff_id=sha256:$(sha256sum "$dir/layer.tar" | cut -d' ' -f1)
-printf '{"architecture":"amd64","os":"linux","config":{"Env":["PATH=/bin"],"Cmd":["sh"]},"rootfs":{"type":"layers","diff_ids":["%s"]}}' "$diff_id" >"$dir/config.json"
-printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"%s","size":%d},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"%s","size":%d}]}' \
-  "$(blob "$dir/config.json")" "$(stat -c %s "$dir/config.json")" "$(blob "$dir/layer.tar.gz")" "$(stat -c %s "$dir/layer.tar.gz")" >"$dir/manifest.json"
-printf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"%s","size":%d,"annotations":{"org.opencontainers.image.ref.name":"1"}}]}' \
-  "$(blob "$dir/manifest.json")" "$(stat -c %s "$dir/manifest.json")" >"$dir/layout/index.json"
-echo '{"imageLayoutVersion":"1.0.0"}' >"$dir/layout/oci-layout"
-inside skopeo --insecure-policy copy --dest-tls-verify=false "oci:$dir/layout:1" docker://127.0.0.1:5000/busybox:1 >/dev/null
+exec_inside integration-tests/demo/registry >"$dir/registry.log" 2>&1 & pids+=($!)
+wait_for grep -q "is served" "$dir/registry.log"
 image=127.0.0.1:5000/busybox:1
 echo "  $image is served"
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Folder of the binaries under test: `STACK_BIN_DIR`, else `target/debug` of this workspace.
+/// Folder of the binaries under test: `STACK_BIN_DIR`, else `target/stack` of this workspace.
 pub fn bin_dir() -> PathBuf {
     std::env::var_os("STACK_BIN_DIR")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug")), PathBuf::from)
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/stack")), PathBuf::from)
 }
 
 /// A binary under test.

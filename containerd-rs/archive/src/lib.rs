@@ -10,6 +10,7 @@ mod diff;
 mod error;
 mod header;
 mod inherit;
+mod input;
 mod limits;
 mod pax;
 mod reader;

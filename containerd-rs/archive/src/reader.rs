@@ -7,6 +7,7 @@ use std::io::{self, Read};
 
 use crate::error::{ArchiveError, Result, show};
 use crate::header::{BLOCK, Entry, Kind, RawHeader, Timestamp};
+use crate::input::read_exact;
 use crate::limits::Limits;
 use crate::pax::Records;
 use crate::sparse;
@@ -207,13 +208,6 @@ impl<R: Read> Read for Reader<R> {
         self.left -= count as u64;
         Ok(count)
     }
-}
-
-pub(crate) fn read_exact(input: &mut impl Read, buffer: &mut [u8], what: &[u8]) -> Result<()> {
-    input.read_exact(buffer).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => ArchiveError::Truncated(show(what)),
-        _ => ArchiveError::Read(error),
-    })
 }
 
 fn without_nul(mut text: Vec<u8>) -> Vec<u8> {

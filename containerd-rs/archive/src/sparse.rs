@@ -4,9 +4,9 @@ use std::io::Read;
 
 use crate::error::{ArchiveError, Result};
 use crate::header::{BLOCK, RawHeader, number};
+use crate::input::read_exact;
 use crate::limits::Limits;
 use crate::pax::{SparseRecords, decimal};
-use crate::reader::read_exact;
 
 /// The map of an old GNU sparse entry (type `S`): four segments in the header, 21 in each block
 /// that follows. Returns the file's size and the segments.

@@ -301,7 +301,7 @@ impl Endpoint {
             }),
         };
         let mut ask = Ask::new(Method::GET, url.to_string(), "");
-        ask.headers = crate::fetch::range(offset);
+        ask.headers = crate::headers::range(offset);
         Box::pin(nobody.send(ask)).await
     }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use http::header::{CONTENT_RANGE, RANGE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::header::CONTENT_RANGE;
+use http::{Method, StatusCode};
 use oci::{Descriptor, media_type};
 use reqwest::Response;
 use url::Url;
@@ -29,16 +29,6 @@ impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Body({} at {})", self.wanted.digest, self.position)
     }
-}
-
-pub(crate) fn range(offset: u64) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if offset > 0
-        && let Ok(value) = HeaderValue::from_str(&format!("bytes={offset}-"))
-    {
-        headers.insert(RANGE, value);
-    }
-    headers
 }
 
 impl Repository {
@@ -67,9 +57,9 @@ impl Repository {
             media_type::is_manifest(&wanted.media_type) || media_type::is_index(&wanted.media_type);
         let kind = if is_manifest { "manifests" } else { "blobs" };
         let mut ask = Ask::new(Method::GET, format!("{}/{kind}/{}", self.inner.path, wanted.digest), &scope);
-        ask.headers = range(offset);
+        ask.headers = crate::headers::range(offset);
         if is_manifest {
-            ask.headers.extend(crate::resolve::accept());
+            ask.headers.extend(crate::headers::accept());
         }
         let mut answer = endpoint.send(ask).await?;
         if answer.status() == StatusCode::NOT_FOUND {

@@ -8,6 +8,7 @@ mod auth;
 mod client;
 mod error;
 mod fetch;
+mod headers;
 mod hosts;
 mod push;
 mod resolve;

@@ -1,32 +1,16 @@
 //! From a tag or digest to a descriptor, and to the bytes of a manifest.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method};
 use oci::image::MAX_DOCUMENT;
-use oci::{Descriptor, Digest, Hasher, media_type};
+use oci::{Descriptor, Digest, Hasher};
 use reqwest::Response;
 
 use crate::client::{Ask, Endpoint, Repository, refusal};
 use crate::error::{RegistryError, Result, shown};
 
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
-
-/// All that may be a manifest.
-pub(crate) fn accept() -> HeaderMap {
-    let types = [
-        media_type::DOCKER_MANIFEST,
-        media_type::DOCKER_INDEX,
-        media_type::MANIFEST,
-        media_type::INDEX,
-        "*/*",
-    ];
-    let mut headers = HeaderMap::new();
-    if let Ok(value) = HeaderValue::from_str(&types.join(", ")) {
-        headers.insert(ACCEPT, value);
-    }
-    headers
-}
 
 impl Repository {
     /// What a tag or digest names.
@@ -69,7 +53,7 @@ impl Repository {
         let scope = self.pull_scope();
         let path = format!("{}/manifests/{object}", self.inner.path);
         let mut ask = Ask::new(method.clone(), path, &scope);
-        ask.headers = accept();
+        ask.headers = crate::headers::accept();
         let answer = endpoint.send(ask).await?;
         if method == Method::GET && !answer.status().is_success() {
             return Err(refusal(answer, &method, &self.named(object)).await);

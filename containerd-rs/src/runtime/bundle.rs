@@ -22,7 +22,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::Mode;
 use serde_json::Value;
 
-use super::launch::Bootstrap;
+use super::bootstrap::Bootstrap;
 use crate::error::{Error, Result};
 
 const DIRECTORY: &str = "io.containerd.runtime.v2.task";

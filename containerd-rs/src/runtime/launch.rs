@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use prost::Message;
 use prost_types::Any;
-use proto::containerd::runtime::bootstrap::v1::BootstrapResult;
 use proto::containerd::task::v3::DeleteResponse;
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
+use super::bootstrap::Bootstrap;
 use super::bundle::Bundle;
 use crate::error::{Error, Kind, Result};
 
@@ -23,40 +22,6 @@ const DELETE: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(1);
 /// Bytes of a shim's output that are read.
 const MAX_OUTPUT: u64 = 1 << 20;
-
-/// What a shim's `start` answered: how to talk to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Bootstrap {
-    /// Version of the task service.
-    pub(super) version: u32,
-    /// `unix://` and a path.
-    pub(super) address: String,
-    /// ttrpc or grpc.
-    pub(super) protocol: String,
-}
-
-impl Bootstrap {
-    /// Parses an answer: protobuf (containerd 2.3 on), JSON (1.7 on) or a bare address.
-    pub(super) fn parse(output: &[u8]) -> Result<Self> {
-        // The bytes as they are: white space means something in protobuf.
-        if let Ok(result) = BootstrapResult::decode(output)
-            && !result.address.is_empty()
-            && let Ok(version) = result.version.try_into()
-        {
-            return Ok(Self { version, address: result.address, protocol: result.protocol });
-        }
-        let text = std::str::from_utf8(output).map(str::trim).unwrap_or_default();
-        if text.starts_with('{') {
-            return serde_json::from_str(text)
-                .map_err(|error| Error::caused(format!("read the shim's answer {text:?}"), error));
-        }
-        if text.is_empty() || text.contains(char::is_whitespace) {
-            let shown = String::from_utf8_lossy(output);
-            return Err(Error::new(Kind::Unknown, format!("the shim's answer is no address: {shown:?}")));
-        }
-        Ok(Self { version: 2, address: text.to_owned(), protocol: "ttrpc".to_owned() })
-    }
-}
 
 /// How shims are started: what they are told of the daemon.
 #[derive(Clone, Debug)]

@@ -13,9 +13,10 @@ use proto::containerd::types::Mount;
 use proto::typeurl;
 use tokio::sync::watch;
 
+use super::bootstrap::Bootstrap;
 use super::bundle::{Bundle, Layout};
 use super::exits::Exits;
-use super::launch::{Bootstrap, Launcher};
+use super::launch::Launcher;
 use super::log::copy_log;
 use super::task::{Exit, Stdio, Task};
 use super::task_client::TaskClient;

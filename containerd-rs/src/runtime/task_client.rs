@@ -7,7 +7,7 @@ use prost::Message;
 use proto::containerd::task::v3 as api;
 use proto::status::Code;
 
-use super::launch::Bootstrap;
+use super::bootstrap::Bootstrap;
 use super::ttrpc::{CallError, Client};
 use crate::error::{Error, Kind, Result};
 

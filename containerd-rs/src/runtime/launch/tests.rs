@@ -26,28 +26,6 @@ fn bundle(directory: &Path) -> Bundle {
 }
 
 #[test]
-fn the_three_forms_of_a_start_answer_are_understood() {
-    let wanted = |version| Bootstrap { version, address: "unix:///s".into(), protocol: "ttrpc".into() };
-    let protobuf = BootstrapResult {
-        version: 3,
-        address: "unix:///s".into(),
-        protocol: "ttrpc".into(),
-        ..BootstrapResult::default()
-    };
-    assert_eq!(Bootstrap::parse(&protobuf.encode_to_vec()).expect("protobuf"), wanted(3));
-    let json = br#" {"version":2,"address":"unix:///s","protocol":"ttrpc"}"#;
-    assert_eq!(Bootstrap::parse(json).expect("JSON"), wanted(2));
-    assert_eq!(Bootstrap::parse(b"unix:///s\n").expect("bare"), wanted(2));
-}
-
-#[test]
-fn rubbish_is_no_address() {
-    for output in [&b""[..], b"two words", b"{\"version\":", b"\xff\xfe"] {
-        assert!(Bootstrap::parse(output).is_err(), "{output:?}");
-    }
-}
-
-#[test]
 fn a_runtime_is_found_beside_the_daemon_or_by_its_path() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let path = shim(dir.path(), "containerd-shim-testing-v7", "");
