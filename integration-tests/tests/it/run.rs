@@ -16,8 +16,7 @@ fn with_both(stack: &Stack, script: &str, check: impl Fn(&str, Output)) {
 #[test]
 fn megabytes_of_output_arrive_whole_and_apart() {
     let stack = Stack::start();
-    let both =
-        "for i in 1 2 3; do head -c 3000000 /dev/zero | tr '\\0' o; head -c 3000000 /dev/zero | tr '\\0' e >&2; done";
+    let both = "for i in 1 2 3; do head -c 3000000 /dev/zero | tr '\\0' o; head -c 3000000 /dev/zero | tr '\\0' e >&2; done";
     let script = format!(
         "cd {}; $C run --rm $I sh -c \"{both}\" >out 2>err; echo $?; wc -c <out; wc -c <err; tr -d o <out | wc -c; tr -d e <err | wc -c",
         stack.dir().display()
