@@ -3,7 +3,7 @@ SHELL := /bin/bash
 MUSL := x86_64-unknown-linux-musl
 SMALL := runc-rs containerd-shim-runcrs-v2
 
-.PHONY: setup build debug newer lint test demo
+.PHONY: setup build debug newer lint test demo bench
 
 # Installs what is missing of Debian's packages and the musl target; starts nothing.
 setup:
@@ -41,3 +41,10 @@ test: lint newer
 demo: build
 	integration-tests/demo/demo.sh
 
+# This stack beside Debian's runc, crun, containerd, docker and podman, about a quarter of an hour.
+# ONLY=runtime,engine,shim,pull measures parts, SAMPLES=5 is a quick look; raw samples: target/bench/*.json.
+bench: build
+	cargo build --profile small --target $(MUSL) -p stopwatch
+	cp target/$(MUSL)/small/stopwatch target/release/
+	cargo build --release -p integration-tests --bin bench
+	STACK_BIN_DIR=target/release target/release/bench

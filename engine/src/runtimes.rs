@@ -157,15 +157,16 @@ fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// docker's exit code and HTTP kind for a start that failed with these words of the runtime.
-pub fn start_failure(text: &str) -> (i64, crate::error::Kind) {
+/// docker's exit code and HTTP kind for a start of `command` that failed with these words of a runtime.
+/// Each runtime has its own: what counts is the kernel's text, and for a missing file the command in it.
+pub fn start_failure(text: &str, command: &str) -> (i64, crate::error::Kind) {
     let lower = text.to_ascii_lowercase();
-    let has = |needle: &str| lower.contains(needle);
-    let of_command = has("exec:") || has("unable to start container process");
-    if of_command && (has("executable file not found") || has("no such file or directory")) {
+    let has_any = |needles: &[&str]| needles.iter().any(|needle| lower.contains(needle));
+    let missing = ["executable file not found", "no such file or directory"];
+    if has_any(&missing) && !command.is_empty() && lower.contains(&command.to_ascii_lowercase()) {
         return (127, crate::error::Kind::InvalidParameter);
     }
-    if of_command && (has("permission denied") || has("is a directory") || has("not a directory")) {
+    if has_any(&["permission denied", "is a directory"]) {
         return (126, crate::error::Kind::InvalidParameter);
     }
     (128, crate::error::Kind::System)
@@ -210,11 +211,14 @@ mod tests {
     #[test]
     fn failures_get_dockers_codes() {
         let text = r#"runc create failed: unable to start container process: exec: "nosuch": executable file not found in $PATH"#;
-        assert_eq!(start_failure(text).0, 127);
-        assert_eq!(
-            start_failure("unable to start container process: exec: \"/x\": permission denied").0,
-            126
-        );
-        assert_eq!(start_failure("something else").0, 128);
+        assert_eq!(start_failure(text, "nosuch").0, 127);
+        let denied = "unable to start container process: exec: \"/x\": permission denied";
+        assert_eq!(start_failure(denied, "/x").0, 126);
+        assert_eq!(start_failure("something else", "/x").0, 128);
+        assert_eq!(start_failure("mount /volume: no such file or directory", "/x").0, 128, "not the command");
+        // crun's words.
+        let text = "executable file `nosuch` not found in $PATH: No such file or directory";
+        assert_eq!(start_failure(text, "nosuch").0, 127);
+        assert_eq!(start_failure("open executable: Permission denied", "/x").0, 126);
     }
 }

@@ -1,6 +1,6 @@
 //! Where the binaries under test are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Folder of the binaries under test: `STACK_BIN_DIR`, else `target/stack` of this workspace.
@@ -30,4 +30,16 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env("PATH", path_with_ours()).env_remove("DOCKER_HOST").env_remove("ENGINE_HOST");
     command
+}
+
+/// A folder below `dir` in which our shim goes by the name of Go's.
+///
+/// # Panics
+/// The link can't be made.
+pub fn our_shim_as_gos(dir: &Path) -> PathBuf {
+    let shims = dir.join("shims");
+    std::fs::create_dir_all(&shims).expect("make a folder of shims");
+    let link = shims.join("containerd-shim-runc-v2");
+    std::os::unix::fs::symlink(bin("containerd-shim-runcrs-v2"), link).expect("link the shim");
+    shims
 }

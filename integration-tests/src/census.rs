@@ -31,6 +31,17 @@ impl Census {
         Self(found)
     }
 
+    /// Counts what belongs to a stack in `dir`: mount points in it, shims that serve it, and the
+    /// cgroups of containers with these ids, with what still runs in them.
+    ///
+    /// # Panics
+    /// /proc can't be read.
+    pub fn of_stack(dir: &Path, ids: &BTreeSet<String>) -> BTreeSet<String> {
+        let Self(mut found) = Self::of(dir.to_str().expect("a temporary path is UTF-8"));
+        cgroups_of(Path::new("/sys/fs/cgroup"), ids, 3, &mut found);
+        found
+    }
+
     /// Fails the test if something is there.
     ///
     /// # Panics
@@ -53,6 +64,19 @@ fn cgroups(dir: &Path, needle: &str, depth: usize, found: &mut BTreeSet<String>)
             found.insert(format!("cgroup {}", path.display()));
         } else if depth > 0 {
             cgroups(&path, needle, depth - 1, found);
+        }
+    }
+}
+
+fn cgroups_of(dir: &Path, ids: &BTreeSet<String>, depth: usize, found: &mut BTreeSet<String>) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for entry in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
+        let path = entry.path();
+        if ids.contains(entry.file_name().to_string_lossy().as_ref()) {
+            let processes = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+            found.insert(format!("cgroup {} with {:?}", path.display(), processes.trim()));
+        } else if depth > 0 {
+            cgroups_of(&path, ids, depth - 1, found);
         }
     }
 }

@@ -6,20 +6,33 @@
 
 mod binaries;
 mod census;
+mod client;
+mod crafted;
 mod daemon;
+mod fake_registry;
 mod image;
 mod netns;
+mod output;
+mod peers;
 mod platform_index;
 mod registry;
+mod remains;
 mod stack;
+mod tar;
 mod wait;
 
-pub use binaries::{bin, bin_dir, command, path_with_ours};
+pub use binaries::{bin, bin_dir, command, our_shim_as_gos, path_with_ours};
 pub use census::Census;
+pub use client::{Client, namespace};
+pub use crafted::{CraftedImage, INDEX, MANIFEST, digest, gzip};
 pub use daemon::Daemon;
+pub use fake_registry::{Answer, FakeRegistry};
 pub use image::{BusyboxImage, busybox_rootfs};
 pub use netns::Netns;
+pub use output::Output;
+pub use peers::{Containerd, Dockerd, Podman};
 pub use platform_index::PlatformIndex;
 pub use registry::Registry;
-pub use stack::{Output, Stack};
+pub use stack::{Stack, Victim};
+pub use tar::{TarEntry, tar};
 pub use wait::eventually;

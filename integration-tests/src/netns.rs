@@ -1,5 +1,6 @@
 //! A network namespace for one test: its bridges, ports and firewall rules touch nobody else's.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,11 +26,16 @@ impl Netns {
         Self { name }
     }
 
+    /// The file that holds it.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/run/netns/{}", self.name))
+    }
+
     /// A command inside. `nsenter --net` keeps the mount namespace, which `ip netns exec` does not:
     /// it hides the cgroup mounts.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = binaries::command("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.name)).arg(program);
+        command.arg(format!("--net={}", self.path().display())).arg(program);
         command
     }
 }

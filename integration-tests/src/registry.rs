@@ -30,6 +30,14 @@ impl Registry {
         Self::serve(netns, &dir.join("registry"), &format!("127.0.0.1:{PORT}"), None)
     }
 
+    /// Starts one on `port` whose data in `data` are kept from run to run.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn start_on(netns: &Netns, data: &Path, port: u16) -> Self {
+        Self::serve(netns, data, &format!("127.0.0.1:{port}"), None)
+    }
+
     /// Starts one that speaks plain HTTP on the address of the secure one, which must have been started.
     ///
     /// # Panics

@@ -1,34 +1,11 @@
 //! containerd-rs and engined, private to one test.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{BusyboxImage, Daemon, Netns, Registry, bin, bin_dir, wait};
-
-/// What a command said.
-#[derive(Debug)]
-pub struct Output {
-    /// Exit code; 128 + n for signals.
-    pub code: i32,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-impl Output {
-    /// The output of a command that must succeed, without its last line feed.
-    ///
-    /// # Panics
-    /// It failed.
-    #[track_caller]
-    pub fn ok(self) -> String {
-        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
-        self.stdout.trim_end_matches('\n').to_owned()
-    }
-}
+use crate::client::forget_namespace;
+use crate::{BusyboxImage, Client, Daemon, Netns, Output, Registry, bin, bin_dir, path_with_ours, wait};
 
 /// A whole stack: registry, containerd-rs, engined.
 #[derive(Debug)]
@@ -40,6 +17,9 @@ pub struct Stack {
     pub image: BusyboxImage,
     /// The network namespace that all daemons live in.
     pub netns: Netns,
+    /// Folder that stands before all others on the daemons' `PATH`.
+    first_on_path: Option<PathBuf>,
+    log_level: &'static str,
     /// Where this stack's containerd-rs and engined are.
     daemons: PathBuf,
     /// Further flags that engined is started with.
@@ -58,28 +38,71 @@ impl Stack {
         stack
     }
 
+    /// Starts everything as users run it: with the usual log level instead of the tests' `debug`.
+    ///
+    /// # Panics
+    /// A daemon doesn't come up.
+    pub fn start_quiet() -> Self {
+        let mut stack = Self::registry_alone();
+        stack.log_level = "info";
+        stack.start_again();
+        stack
+    }
+
     /// Starts the registry and containerd-rs alone.
     ///
     /// # Panics
     /// A daemon doesn't come up.
     pub fn without_engine() -> Self {
+        let mut stack = Self::registry_alone();
+        stack.start_containerd();
+        stack
+    }
+
+    /// Starts the registry and no daemon yet.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn registry_alone() -> Self {
         let dir = tempfile::Builder::new().prefix("stack-").tempdir_in("/var/tmp").expect("make a folder");
         let netns = Netns::new();
         let registry = Registry::start(&netns, dir.path());
         let image = BusyboxImage::build(dir.path(), "127.0.0.1:5000/busybox:1");
         registry.push(&netns, &image, "busybox:1");
-        let mut stack = Self {
+        let registry = Some(registry);
+        Self {
             engined: None,
             containerd: None,
-            registry: Some(registry),
+            registry,
             image,
             netns,
+            first_on_path: None,
+            log_level: "debug",
             daemons: bin_dir(),
             engined_flags: Vec::new(),
             dir,
-        };
-        stack.start_containerd();
-        stack
+        }
+    }
+
+    /// From the next start on, containerd-rs finds our shim under the name of Go's: for clients that
+    /// know no other.
+    ///
+    /// # Panics
+    /// The link can't be made.
+    pub fn name_our_shim_as_gos(&mut self) {
+        self.first_on_path = Some(crate::our_shim_as_gos(self.dir()));
+    }
+
+    /// engined's daemon.json from its next start on.
+    ///
+    /// # Panics
+    /// It can't be written.
+    pub fn configure_engined(&self, text: &str) {
+        std::fs::write(self.engined_config(), text).expect("write daemon.json");
+    }
+
+    fn engined_config(&self) -> PathBuf {
+        self.dir().join("daemon.json")
     }
 
     /// The folder that everything of this stack lives in.
@@ -112,7 +135,10 @@ impl Stack {
     pub fn start_containerd(&mut self) {
         let mut command = self.netns.command(self.daemons.join("containerd-rs"));
         command.arg("--root").arg(self.dir().join("cr")).arg("--state").arg(self.dir().join("cs"));
-        command.arg("--address").arg(self.containerd_socket()).args(["--log-level", "debug"]);
+        command.arg("--address").arg(self.containerd_socket()).args(["--log-level", self.log_level]);
+        if let Some(first) = &self.first_on_path {
+            command.env("PATH", format!("{}:{}", first.display(), path_with_ours()));
+        }
         let mut daemon = Daemon::start("containerd-rs", command, &self.dir().join("containerd-rs.log"));
         wait::eventually("containerd-rs answers", || {
             daemon.assert_alive();
@@ -135,6 +161,9 @@ impl Stack {
             .arg(self.dir().join("exec"));
         command.arg("--pidfile").arg(self.dir().join("engined.pid"));
         command.arg("--containerd").arg(self.containerd_socket()).args(&self.engined_flags);
+        if self.engined_config().exists() {
+            command.arg("--config-file").arg(self.engined_config());
+        }
         let mut daemon = Daemon::start("engined", command, &self.dir().join("engined.log"));
         wait::eventually("engined answers", || {
             daemon.assert_alive();
@@ -190,6 +219,57 @@ impl Stack {
         }
     }
 
+    /// kill -9 of one daemon or both.
+    pub fn kill(&mut self, victim: Victim) {
+        if matches!(victim, Victim::Engined | Victim::Both)
+            && let Some(daemon) = self.engined.take()
+        {
+            daemon.kill_9();
+        }
+        if matches!(victim, Victim::Containerd | Victim::Both) {
+            self.kill_containerd_9();
+        }
+    }
+
+    /// Starts the daemons that were killed.
+    ///
+    /// # Panics
+    /// One doesn't come up.
+    pub fn start_missing(&mut self) {
+        if self.containerd.is_none() {
+            self.start_containerd();
+        }
+        if self.engined.is_none() {
+            self.start_engined();
+        }
+    }
+
+    /// kill -9 of a container's shim, whichever it is.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn kill_shim_9(&self, id: &str) {
+        let words = format!("-id {id} ");
+        let shims = processes(|line| line.contains("containerd-shim-") && line.contains(&words));
+        assert!(!shims.is_empty(), "no shim of {id} runs");
+        for pid in shims {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+                .expect("kill the shim");
+        }
+    }
+
+    /// Starts a `docker` command and doesn't wait for it.
+    ///
+    /// # Panics
+    /// It can't be started.
+    pub fn spawn_docker(&self, args: &[&str]) -> std::process::Child {
+        let mut command = self.netns.command("docker");
+        command.arg("-H").arg(format!("unix://{}", self.engine_socket().display())).args(args);
+        let nothing = std::process::Stdio::null;
+        command.env("HOME", self.dir()).stdin(nothing()).stdout(nothing()).stderr(nothing());
+        command.spawn().expect("start docker")
+    }
+
     /// Starts both daemons again.
     pub fn start_again(&mut self) {
         self.start_containerd();
@@ -198,30 +278,38 @@ impl Stack {
 
     /// The real docker CLI on our socket.
     pub fn docker(&self, args: &[&str]) -> Output {
-        let mut command = self.netns.command("docker");
-        command.arg("-H").arg(format!("unix://{}", self.engine_socket().display())).args(args);
-        self.run(command)
+        self.docker_client().run(args)
     }
 
     /// Our CLI on our socket.
     pub fn engine(&self, args: &[&str]) -> Output {
-        let mut command = self.netns.command(bin("engine"));
-        command.arg("-H").arg(format!("unix://{}", self.engine_socket().display())).args(args);
-        self.run(command)
+        self.engine_client().run(args)
     }
 
     /// Debian's `ctr` on containerd-rs.
     pub fn ctr(&self, args: &[&str]) -> Output {
-        let mut command = self.netns.command("ctr");
-        command.arg("-a").arg(self.containerd_socket()).args(args);
-        self.run(command)
+        self.ctr_client().run(args)
+    }
+
+    /// The real docker CLI on our socket.
+    pub fn docker_client(&self) -> Client {
+        Client::docker(&self.netns, self.dir(), "docker", &self.engine_socket())
+    }
+
+    /// Our CLI on our socket.
+    pub fn engine_client(&self) -> Client {
+        Client::docker(&self.netns, self.dir(), bin("engine"), &self.engine_socket())
+    }
+
+    /// Debian's `ctr` on containerd-rs.
+    pub fn ctr_client(&self) -> Client {
+        Client::ctr(&self.netns, self.dir(), &self.containerd_socket())
     }
 
     /// A shell command in the stack's network namespace.
     pub fn shell(&self, script: &str) -> Output {
         let mut command = self.netns.command("sh");
-        command.args(["-c", script]);
-        self.run(command)
+        Output::of(command.args(["-c", script]).env("HOME", self.dir()))
     }
 
     /// The logs of both daemons, for a failure's message.
@@ -232,20 +320,33 @@ impl Stack {
             .collect::<Vec<_>>()
             .join("\n--\n")
     }
+}
 
-    fn run(&self, mut command: Command) -> Output {
-        let output = command
-            .env("HOME", self.dir())
-            .stdin(std::process::Stdio::null())
-            .output()
-            .unwrap_or_else(|e| panic!("run {command:?}: {e}"));
-        use std::os::unix::process::ExitStatusExt;
-        Output {
-            code: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
+/// Who is killed.
+#[derive(Clone, Copy, Debug)]
+pub enum Victim {
+    /// engined.
+    Engined,
+    /// containerd-rs.
+    Containerd,
+    /// First engined, then containerd-rs.
+    Both,
+}
+
+impl Victim {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Engined, Self::Containerd, Self::Both];
+}
+
+/// The processes whose command lines, words parted by blanks, are the ones looked for.
+fn processes(is_one: impl Fn(&str) -> bool) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        is_one(&String::from_utf8_lossy(&line).replace('\0', " "))
+    })
+    .collect()
 }
 
 impl Drop for Stack {
@@ -255,12 +356,13 @@ impl Drop for Stack {
         }
         if self.engined.is_some() {
             let ids = self.docker(&["ps", "-aq"]).stdout;
-            for id in ids.split_whitespace() {
-                self.docker(&["rm", "-f", "-v", id]);
-            }
+            let mut remove = vec!["rm", "-f", "-v"];
+            remove.extend(ids.split_whitespace());
+            self.docker(&remove);
         }
         self.engined.take();
         self.containerd.take();
+        forget_namespace(self.dir());
         if let Some(registry) = self.registry.take() {
             registry.stop();
         }

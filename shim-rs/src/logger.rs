@@ -37,8 +37,9 @@ pub(crate) fn run(logger: &BinaryLogger) -> anyhow::Result<()> {
         fcntl(&source, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         let tee = tee.map(|path| Tee::new(path, logger.log.tee_mark, logger.log.tee_wait));
         let sink = Sink::Log { writer: Rc::clone(&writer), stream, tee };
-        pumps.add_output(&owner, File::from(source), sink, false, &poller);
+        pumps.add_output(&owner, File::from(source), sink);
     }
+    pumps.begin(&owner, &poller);
     // One byte, then the end: what every version of the protocol takes for "ready".
     drop(File::from(ready).write_all(b"\n"));
     let mut busy = false;

@@ -140,6 +140,14 @@ impl Manager {
         ids
     }
 
+    /// The pid of a task's init as far as it is known without asking; 0 if it isn't.
+    pub fn known_pid(&self, namespace: &str, id: &str) -> u32 {
+        match self.inner.tasks().get(&(namespace.to_owned(), id.to_owned())) {
+            Some(Entry::Ready(task)) => task.pid(),
+            _ => 0,
+        }
+    }
+
     /// Makes a task and returns its pid. Goes on to its end, or its undoing, even if the caller
     /// goes away.
     ///

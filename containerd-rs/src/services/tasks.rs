@@ -58,7 +58,7 @@ fn deleted(id: String, exit: Exit) -> Response<api::DeleteResponse> {
 
 /// The added process that a request must name.
 fn named_process(exec: &str) -> Result<()> {
-    check_identifier(exec)
+    check_identifier(exec).map_err(|error| Error::invalid(format!("invalid exec id {exec}: {error}")))
 }
 
 #[tonic::async_trait]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use archive::WhiteoutForm;
 use oci::image::MAX_DOCUMENT;
-use oci::{Descriptor, Digest, ImageConfig, Manifest};
+use oci::{Descriptor, Digest, ImageConfig, Manifest, media_type};
 use proto::containerd::types::Mount;
 
 use super::fetch::Target;
@@ -47,6 +47,12 @@ impl Copier {
     }
 
     pub(super) async fn plan(&self, target: &Target, manifest: &Manifest, snapshotter: &str) -> Result<Plan> {
+        // In the words of containerd's differ, which is asked for each layer there.
+        if let Some(odd) = manifest.layers.iter().find(|l| media_type::compression(&l.media_type).is_none()) {
+            let text =
+                format!("failed to get stream processor for {}: no processor for media-type", odd.media_type);
+            return Err(Error::new(Kind::Unknown, text));
+        }
         let (store, snapshots) = (self.store.clone(), self.snapshots.clone());
         let (namespace, config) = (target.namespace.clone(), manifest.config.clone());
         let (count, snapshotter) = (manifest.layers.len(), snapshotter.to_owned());

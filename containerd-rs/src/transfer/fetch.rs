@@ -92,8 +92,23 @@ pub(super) async fn fetch(
             Err(error) if error.kind() == Kind::FailedPrecondition && !is_new => {
                 tracing::info!(digest = %blob.digest, %error, "fetching from the beginning");
             }
-            Err(error) => return Err(error),
+            // A line that broke may be mended: the next try goes on. All else would fail again.
+            Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+            Err(error) => {
+                forget(target, blob).await;
+                return Err(error);
+            }
         }
+    }
+}
+
+/// Takes away what came of a blob that can't come right, or that the disk has no room for.
+async fn forget(target: &Target, blob: &Descriptor) {
+    let (store, namespace, name) = (target.store.clone(), target.namespace.clone(), name_of(blob));
+    if let Err(error) = blocking(move || store.abort(&namespace, &name)).await
+        && error.kind() != Kind::NotFound
+    {
+        tracing::debug!(digest = %blob.digest, %error, "an ingest stays until it expires");
     }
 }
 

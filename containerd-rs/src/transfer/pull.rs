@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use archive::WhiteoutForm;
 use futures::stream::{FuturesUnordered, StreamExt};
 use oci::image::MAX_DOCUMENT;
-use oci::{Descriptor, Document, Manifest, Platform, Reference};
+use oci::{Descriptor, Document, Manifest, Platform, Reference, media_type};
 use proto::containerd::services::images::v1::Image;
 use proto::containerd::types::transfer::RegistryResolver;
 use registry::Repository;
@@ -178,7 +178,8 @@ impl Copier {
         let mut found: Vec<(Descriptor, Manifest)> = Vec::new();
         for platform in platforms {
             // A manifest that says nothing of its platform suits when it is the only one.
-            let lone = (index.manifests.len() == 1).then(|| index.manifests.first()).flatten();
+            let lone = index.manifests.first().filter(|only| only.platform.is_none());
+            let lone = lone.filter(|_| index.manifests.len() == 1);
             let Some(chosen) = index.matching(platform).first().copied().or(lone) else { continue };
             if found.iter().any(|(known, _)| known.digest == chosen.digest) {
                 continue;
@@ -201,6 +202,11 @@ impl Copier {
         blob: &Descriptor,
         parent: &str,
     ) -> Result<Document> {
+        // A page to log in on, and what else is said to be a manifest.
+        if !media_type::is_manifest(&blob.media_type) && !media_type::is_index(&blob.media_type) {
+            let text = format!("unexpected media type {} for {}", blob.media_type, blob.digest);
+            return Err(Error::invalid(text));
+        }
         if blob.size > MAX_DOCUMENT as u64 {
             return Err(Error::invalid(format!("manifest {} has {} bytes", blob.digest, blob.size)));
         }

@@ -260,7 +260,8 @@ impl Containers {
                 None => format!("OCI runtime exec failed: {text}"),
             };
             let text = if text.ends_with(": unknown") { text } else { format!("{text}: unknown") };
-            Error::new(crate::runtimes::start_failure(&text).1, text)
+            let command = request.cmd.first().map_or("", String::as_str);
+            Error::new(crate::runtimes::start_failure(&text, command).1, text)
         };
         self.client.exec(id, &exec.id, stdio, any).await.map_err(words)?;
         exec.state.send_modify(|state| state.running = true);

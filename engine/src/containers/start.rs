@@ -65,7 +65,7 @@ impl Containers {
         };
         self.undo_start(container).await;
         let text = error.full_text();
-        let (exit_code, _) = start_failure(&text);
+        let (exit_code, _) = start_failure(&text, &container.read(|record| record.path.clone()));
         container.update(|record| {
             record.intent = None;
             let change = Change::StartFailed { exit_code, error: text };
@@ -135,7 +135,7 @@ impl Containers {
             };
             let text = format!("failed to create task for container: {text}");
             let text = if text.ends_with(": unknown") { text } else { format!("{text}: unknown") };
-            Error::new(start_failure(&text).1, text)
+            Error::new(start_failure(&text, &record.path).1, text)
         };
         self.client.create_task(id, rootfs, stdio, Some(options)).await.map_err(failed)?;
         self.client.start_task(id, "").await.map_err(failed)

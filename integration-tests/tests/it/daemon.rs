@@ -74,6 +74,34 @@ fn a_task_outlives_kill_9_of_the_daemon_and_an_exit_meanwhile_is_found() {
 }
 
 #[test]
+fn a_wedged_shim_hides_no_other_task_and_is_back_when_it_answers() {
+    let mut stack = pulled();
+    for name in ["sound", "wedged"] {
+        stack.ctr(&["run", "-d", "--runtime", SHIMS[1], IMAGE, name, "sleep", "1000"]).ok();
+    }
+    let line = |stack: &Stack, name: &str| {
+        let listing = stack.ctr(&["task", "ls"]).ok();
+        listing.lines().find(|line| line.starts_with(name)).map(str::to_owned)
+    };
+    let sound = line(&stack, "sound").expect("listed");
+    let before = line(&stack, "wedged").expect("listed");
+    let pid = before.split_whitespace().nth(1).expect("a pid");
+    let shim = stack.shell(&format!("awk '/^PPid/ {{print $2}}' /proc/{pid}/status")).ok();
+    stack.shell(&format!("kill -STOP {shim}")).ok();
+    stack.kill_containerd_9();
+    stack.start_containerd();
+    assert_eq!(line(&stack, "sound").expect("listed"), sound);
+    let wedged = line(&stack, "wedged").expect("one that doesn't answer is no less listed");
+    assert!(wedged.contains("UNKNOWN"), "{wedged}");
+    stack.shell(&format!("kill -CONT {shim}")).ok();
+    eventually("the other shim answers", || (line(&stack, "wedged").as_ref() == Some(&before)).then_some(()));
+    for name in ["sound", "wedged"] {
+        stack.ctr(&["task", "rm", "-f", name]);
+        stack.ctr(&["containers", "rm", name]).ok();
+    }
+}
+
+#[test]
 fn bad_requests_are_clear_errors_and_leave_nothing() {
     let stack = pulled();
     let output = stack.ctr(&["run", "--rm", "--runtime", "io.containerd.nosuch.v1", IMAGE, "c1", "true"]);

@@ -1,10 +1,16 @@
 //! The whole stack, seen from outside: binaries, sockets, files. One binary, so that it links once.
 
 mod architecture;
+mod bad_images;
+mod climbing;
+mod ctr;
 mod daemon;
+mod docker_suite;
 mod engine;
+mod peers;
 mod registries;
 mod run;
 mod survival;
 mod swap;
+mod transcript;
 mod transfer;

@@ -1,41 +1,134 @@
-//! Every seam, proven by swapping in the original.
+//! Every seam below engined, proven by swapping in the original.
 
-use integration_tests::Stack;
+use integration_tests::{Dockerd, Stack, eventually};
+
+use crate::docker_suite::Suite;
 
 const IMAGE: &str = "127.0.0.1:5000/busybox:1";
 
-#[test]
-fn the_runtime_is_swapped_under_engined() {
-    let stack = Stack::start();
+fn pulled(stack: &Stack) {
     stack.docker(&["pull", "-q", IMAGE]).ok();
-    for runtime in ["runc-rs", "runc"] {
-        stack.docker(&["run", "-d", "--name", "box", "--runtime", runtime, IMAGE, "sleep", "1000"]).ok();
-        assert_eq!(stack.docker(&["exec", "box", "echo", "in"]).ok(), "in", "{runtime}");
-        stack.docker(&["rm", "-f", "box"]).ok();
-        let output = stack.docker(&["run", "--rm", "--runtime", runtime, IMAGE, "sh", "-c", "exit 4"]);
-        assert_eq!(output.code, 4, "{runtime}: {}", output.stderr);
-    }
 }
 
 #[test]
-fn gos_shim_is_swapped_in_under_engined() {
+fn debians_runc_passes_the_suite_under_debians_dockerd() {
+    let peer = Dockerd::start(None);
+    let suite = Suite {
+        docker: &peer.docker(),
+        image: Dockerd::IMAGE,
+        runtime: "runc",
+        words_of_runc: true,
+        takes_input: true,
+    };
+    suite.passes();
+    suite.limits_hold();
+}
+
+#[test]
+fn runc_rs_passes_the_suite_under_debians_dockerd() {
+    let peer = Dockerd::start(None);
+    let suite = Suite {
+        docker: &peer.docker(),
+        image: Dockerd::IMAGE,
+        runtime: "runc-rs",
+        words_of_runc: true,
+        takes_input: true,
+    };
+    suite.passes();
+    suite.limits_hold();
+}
+
+#[test]
+fn runc_rs_passes_the_suite_under_engined() {
     let stack = Stack::start();
-    stack.docker(&["pull", "-q", IMAGE]).ok();
-    let run = [
-        "run",
-        "-d",
-        "--name",
-        "box",
-        "--runtime",
-        "io.containerd.runc.v2",
-        IMAGE,
-        "sh",
-        "-c",
-        "echo hi; sleep 1000",
-    ];
-    stack.docker(&run).ok();
-    integration_tests::eventually("the line is logged", || {
-        (stack.docker(&["logs", "box"]).stdout == "hi\n").then_some(())
-    });
+    pulled(&stack);
+    let suite = Suite {
+        docker: &stack.docker_client(),
+        image: IMAGE,
+        runtime: "runc-rs",
+        words_of_runc: true,
+        takes_input: true,
+    };
+    suite.passes();
+    suite.limits_hold();
+}
+
+#[test]
+fn debians_runc_passes_the_suite_under_engined() {
+    let stack = Stack::start();
+    pulled(&stack);
+    let suite = Suite {
+        docker: &stack.docker_client(),
+        image: IMAGE,
+        runtime: "runc",
+        words_of_runc: true,
+        takes_input: true,
+    };
+    suite.passes();
+    suite.limits_hold();
+}
+
+#[test]
+fn debians_crun_with_arguments_from_daemon_json_passes_the_suite_under_engined() {
+    let mut stack = Stack::registry_alone();
+    let wrapper = crate::peers::crun_on_v2(stack.dir(), "");
+    stack.configure_engined(&format!(
+        r#"{{"runtimes": {{"crun-v2": {{"path": "{}", "runtimeArgs": ["--cgroup-manager=disabled"]}}}}}}"#,
+        wrapper.display()
+    ));
+    stack.start_again();
+    pulled(&stack);
+    Suite {
+        docker: &stack.docker_client(),
+        image: IMAGE,
+        runtime: "crun-v2",
+        words_of_runc: false,
+        takes_input: true,
+    }
+    .passes();
+}
+
+/// Go's shim gives a process whose output goes to a `binary://` logger no input: engined's logs would have to
+/// go another way for `run -i` without a terminal.
+#[test]
+fn gos_shim_passes_the_suite_under_engined() {
+    let stack = Stack::start();
+    pulled(&stack);
+    let suite = Suite {
+        docker: &stack.docker_client(),
+        image: IMAGE,
+        runtime: "io.containerd.runc.v2",
+        words_of_runc: true,
+        takes_input: false,
+    };
+    suite.passes();
+    suite.limits_hold();
+    let run = ["run", "-d", "--name", "box", "--runtime", "io.containerd.runc.v2", IMAGE];
+    stack.docker(&[&run[..], &["sh", "-c", "echo hi; sleep 1000"]].concat()).ok();
+    eventually("the line is logged", || (stack.docker(&["logs", "box"]).stdout == "hi\n").then_some(()));
     stack.docker(&["rm", "-f", "box"]).ok();
+}
+
+#[test]
+fn debians_dockerd_passes_the_suite_on_containerd_rs_with_both_shims() {
+    let mut stack = Stack::without_engine();
+    for ours in [false, true] {
+        if ours {
+            stack.kill_containerd_9();
+            stack.name_our_shim_as_gos();
+            stack.start_containerd();
+        }
+        let peer = Dockerd::start(Some(&stack.containerd_socket()));
+        let suite = Suite {
+            docker: &peer.docker(),
+            image: Dockerd::IMAGE,
+            runtime: "runc-rs",
+            words_of_runc: true,
+            takes_input: true,
+        };
+        suite.passes();
+        suite.limits_hold();
+        let moby = stack.ctr(&["-n", "moby", "containers", "ls", "-q"]).ok();
+        assert_eq!(moby, "", "dockerd's containers were here, and are gone");
+    }
 }

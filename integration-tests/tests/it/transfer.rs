@@ -9,7 +9,9 @@ use proto::containerd::types::Platform;
 const IMAGE: &str = "127.0.0.1:5000/busybox:1";
 
 async fn pull(stack: &Stack, reference: &str, snapshotter: &str) -> Result<Vec<String>, String> {
-    let client = Client::new(&stack.containerd_socket(), "default", Duration::from_secs(10)).expect("client");
+    let namespace = integration_tests::namespace(stack.dir());
+    let client =
+        Client::new(&stack.containerd_socket(), &namespace, Duration::from_secs(10)).expect("client");
     let platform = Platform { os: "linux".into(), architecture: "amd64".into(), ..Platform::default() };
     let request = PullRequest {
         reference: reference.to_owned(),

@@ -123,7 +123,7 @@ fn open_output(
 }
 
 impl Opened {
-    /// Makes pipes between the process and the sinks, and starts the pumps.
+    /// Makes pipes between the process and the sinks. Output waits for [`Pumps::begin`].
     pub(crate) fn connect_pipes(
         self,
         owner: &Owner,
@@ -145,7 +145,7 @@ impl Opened {
                 Some(Output::Sink(sink)) => {
                     let (read, write) = make_pipe(ids)?;
                     unblock(&read)?;
-                    pumps.add_output(owner, File::from(read), sink, false, poller);
+                    pumps.add_output(owner, File::from(read), sink);
                     Ok(Some(write))
                 }
             }
@@ -172,7 +172,7 @@ impl Opened {
             Some(Output::Sink(sink)) => sink,
             _ => Sink::File(File::options().write(true).open("/dev/null")?),
         };
-        pumps.add_output(owner, master.try_clone()?, sink, true, poller);
+        pumps.add_terminal(owner, master.try_clone()?, sink, poller);
         Ok(())
     }
 }

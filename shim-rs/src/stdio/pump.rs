@@ -34,6 +34,8 @@ pub(crate) struct Pump {
     keep: Option<File>,
     /// The source has ended and the sink knows it.
     finished: bool,
+    /// Nothing is read yet: what a runtime says that fails isn't its container's output.
+    held: bool,
     abandon_at: Option<Instant>,
 }
 
@@ -46,50 +48,58 @@ pub(crate) struct Pumps {
 }
 
 impl Pumps {
-    /// Begins to move output. `terminal`: the source is a terminal's master.
-    pub(crate) fn add_output(
-        &mut self,
-        owner: &Owner,
-        source: File,
-        sink: Sink,
-        terminal: bool,
-        poller: &Poller,
-    ) {
-        self.add(owner, source, sink, false, terminal, None, poller);
+    /// Begins to move a terminal's output, from its master.
+    pub(crate) fn add_terminal(&mut self, owner: &Owner, master: File, sink: Sink, poller: &Poller) {
+        let id = self.add(owner, master, sink);
+        self.with(id, poller, |pump| pump.terminal = true);
+    }
+
+    /// Output that is moved from [`Self::begin`] on. Until then a pipe holds it.
+    pub(crate) fn add_output(&mut self, owner: &Owner, source: File, sink: Sink) {
+        let id = self.add(owner, source, sink);
+        if let Some(pump) = self.pumps.get_mut(&id) {
+            pump.held = true;
+        }
     }
 
     /// Begins to move stdin. `keep` is dropped by [`Self::close_input`].
     pub(crate) fn add_input(&mut self, owner: &Owner, source: File, keep: File, sink: Sink, poller: &Poller) {
-        self.add(owner, source, sink, true, false, Some(keep), poller);
+        let id = self.add(owner, source, sink);
+        self.with(id, poller, |pump| (pump.input, pump.keep) = (true, Some(keep)));
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the two callers above name them")]
-    fn add(
-        &mut self,
-        owner: &Owner,
-        source: File,
-        sink: Sink,
-        input: bool,
-        terminal: bool,
-        keep: Option<File>,
-        poller: &Poller,
-    ) {
+    /// The runtime has done its part: from now on what comes is the process's own.
+    pub(crate) fn begin(&mut self, owner: &Owner, poller: &Poller) {
+        for id in self.of(owner) {
+            self.with(id, poller, |pump| pump.held = false);
+        }
+    }
+
+    fn add(&mut self, owner: &Owner, source: File, sink: Sink) -> u32 {
         let id = self.next;
         self.next += 1;
-        let source_armed = poller.add(&source, Token::PumpSource(id), Interest::Read).is_ok();
         let pump = Pump {
             owner: owner.clone(),
-            input,
+            input: false,
             source: Some(source),
-            source_armed,
-            terminal,
+            source_armed: false,
+            terminal: false,
             sink,
             sink_armed: false,
-            keep,
+            keep: None,
             finished: false,
+            held: false,
             abandon_at: None,
         };
         self.pumps.insert(id, pump);
+        id
+    }
+
+    fn with(&mut self, id: u32, poller: &Poller, change: impl FnOnce(&mut Pump)) {
+        if let Some(pump) = self.pumps.get_mut(&id) {
+            change(pump);
+            pump.arm_source(id, poller);
+        }
     }
 
     /// A source has something.
@@ -297,7 +307,7 @@ impl Pump {
     }
 
     fn arm_source(&mut self, id: u32, poller: &Poller) {
-        if let (Some(source), false) = (&self.source, self.source_armed) {
+        if let (Some(source), false, false) = (&self.source, self.source_armed, self.held) {
             self.source_armed = poller.add(source, Token::PumpSource(id), Interest::Read).is_ok();
         }
     }

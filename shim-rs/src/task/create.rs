@@ -124,6 +124,7 @@ fn created(shim: &mut Shim, to: ReplyTo, draft: Draft, result: Result<(), String
         .and_then(|()| register(shim, draft));
     match outcome {
         Ok(pid) => {
+            shim.pumps.begin(&(id.clone(), String::new()), &shim.poller);
             shim.reply(to, Ok(CreateTaskResponse { pid: pid as u32 }.encode_to_vec()));
             if let Some(exit) = shim.strangers.remove(&pid) {
                 reaper::ended(shim, &id, "", exit);

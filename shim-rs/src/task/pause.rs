@@ -30,7 +30,12 @@ fn change(shim: &mut Shim, to: ReplyTo, id: &str, paused: bool) -> Outcome {
         State::Stopped(_) => "stopped",
     };
     if state != if paused { "running" } else { "paused" } {
-        return Err(Failure::unknown(format!("cannot {verb} a {state} container")));
+        // Go's words, which are not of one piece.
+        return Err(Failure::unknown(match state {
+            "created" => format!("cannot {verb} task in created state"),
+            "running" => "cannot resume a running process".to_owned(),
+            _ => format!("cannot {verb} a {state} container"),
+        }));
     }
     let runtime = container.runtime.clone();
     let command = runtime.command(&[verb, id]);

@@ -68,6 +68,7 @@ pub(super) fn exec_started(
         Ok(pid) => {
             process.pid = pid;
             process.state = State::Running;
+            shim.pumps.begin(&(id.to_owned(), exec.to_owned()), &shim.poller);
             let event =
                 TaskExecStarted { container_id: id.to_owned(), exec_id: exec.to_owned(), pid: pid as u32 };
             shim.publish(topics::TASK_EXEC_STARTED, &event);

@@ -1,7 +1,7 @@
 //! What is asked of tasks without changing them: states, lists, metrics.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures::stream::{self, StreamExt};
 use prost_types::Any;
@@ -16,7 +16,9 @@ use crate::error::{Error, Kind, Result};
 use crate::metadata::filters::Filters;
 use crate::runtime::{Manager, Task};
 
-/// Shims asked at once.
+/// A list of tasks waits so long for shims that don't answer.
+const LIST: Duration = Duration::from_secs(2);
+/// Shims measured at once.
 const AT_ONCE: usize = 32;
 
 /// A process as clients see it. A shim that answers nonsense gives a process of unknown status, not
@@ -57,25 +59,23 @@ fn unknown(container: &str, id: &str, pid: u32) -> Process {
     }
 }
 
-/// The init processes of all tasks, in the order of their ids. One that can't be reached is of
-/// unknown status.
+/// The init processes of all tasks, in the order of their ids. All are asked at once; one that hasn't
+/// answered in time, or can't be reached, is of unknown status.
 pub(super) async fn list(manager: &Manager, namespace: &str) -> Vec<Process> {
-    stream::iter(manager.ids(namespace))
-        .map(|id| async move {
-            let answer = match manager.get(namespace, &id).await {
-                Ok(task) => process(&task, "").await,
-                Err(error) => Err(error),
-            };
-            match answer {
-                Ok(process) => Some(Process { container_id: id, ..process }),
-                Err(error) if error.kind() == Kind::NotFound => None,
-                Err(_) => Some(unknown(&id, &id, 0)),
-            }
-        })
-        .buffered(AT_ONCE)
-        .filter_map(|process| async { process })
-        .collect()
-        .await
+    let deadline = tokio::time::Instant::now() + LIST;
+    let ask = |id: String| async move {
+        let answer = async {
+            let task = manager.get(namespace, &id).await?;
+            process(&task, "").await
+        };
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(process)) => Some(Process { container_id: id, ..process }),
+            Ok(Err(error)) if error.kind() == Kind::NotFound => None,
+            Ok(Err(_)) | Err(_) => Some(unknown(&id, &id, manager.known_pid(namespace, &id))),
+        }
+    };
+    let answers = futures::future::join_all(manager.ids(namespace).into_iter().map(ask)).await;
+    answers.into_iter().flatten().collect()
 }
 
 /// The metrics of the tasks that the filters let through. One that gives none is left out.
