@@ -9,6 +9,7 @@ mod docker_suite;
 mod engine;
 mod peers;
 mod registries;
+mod run;
 mod survival;
 mod swap;
 mod transcript;
