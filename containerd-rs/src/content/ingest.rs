@@ -37,8 +37,9 @@ pub struct Ingest {
 enum Bytes {
     /// Written here.
     Own { file: File, hasher: Sha256, offset: u64 },
-    /// Another namespace has the blob: nothing needs to be written.
-    Shared { digest: String, size: u64 },
+    /// Another namespace has the blob: nothing needs to be written. Held open: garbage collection may take
+    /// its name before the commit.
+    Shared { digest: String, size: u64, blob: File },
 }
 
 /// What the writer says of the whole at the end.
@@ -63,7 +64,7 @@ impl Ingest {
             return Err(Error::invalid("ref must not be empty"));
         }
         let lock = store.lock(ns, reference)?;
-        let shared = shared_size(store, expected)?;
+        let shared = shared_blob(store, expected)?;
         let record = store.inner.db.write(|txn| {
             if !expected.is_empty() && records::get(txn, ns, expected)?.is_some() {
                 return Err(Error::already_exists(format!("content {expected}")));
@@ -86,7 +87,7 @@ impl Ingest {
             Ok(record)
         })?;
         let bytes = match shared {
-            Some(size) => Bytes::Shared { digest: expected.to_owned(), size },
+            Some((blob, size)) => Bytes::Shared { digest: expected.to_owned(), size, blob },
             None => open_files(store, ns, reference)?,
         };
         let updated_at = store.status(ns, reference)?.updated_at;
@@ -201,20 +202,40 @@ impl Ingest {
         Ok(info)
     }
 
+    /// The other namespace's blob lost its name: its bytes, still open here, get a file of their own.
+    fn copy_shared(&mut self) -> Result<()> {
+        let Bytes::Shared { blob, .. } = &mut self.bytes else { return Ok(()) };
+        let step = |e| Error::caused(format!("copy the blob that {} shares", self.record.reference), e);
+        let Bytes::Own { file, hasher, .. } = open_files(&self.store, &self.ns, &self.record.reference)?
+        else {
+            return Ok(());
+        };
+        file.set_len(0).map_err(step)?;
+        blob.seek(SeekFrom::Start(0)).map_err(step)?;
+        let mut target = &file;
+        target.seek(SeekFrom::Start(0)).map_err(step)?;
+        let offset = std::io::copy(blob, &mut target).map_err(step)?;
+        file.set_permissions(Permissions::from_mode(0o444)).map_err(step)?;
+        file.sync_data().map_err(step)?;
+        self.bytes = Bytes::Own { file, hasher, offset };
+        Ok(())
+    }
+
     fn name_blob(&mut self, digest: &str, size: u64, labels: Labels) -> Result<Info> {
         let path = self.store.blob_path(digest)?;
-        let step = |e| Error::caused(format!("commit {} as {digest}", self.record.reference), e);
+        let name = self.record.reference.clone();
+        let step = |e| Error::caused(format!("commit {name} as {digest}"), e);
         if let Bytes::Own { file, .. } = &self.bytes {
             file.set_permissions(Permissions::from_mode(0o444)).map_err(step)?;
             file.sync_data().map_err(step)?;
         }
-        let _naming = self.store.naming();
+        let store = self.store.clone();
+        let _naming = store.naming();
         let is_there = path.exists();
+        if !is_there {
+            self.copy_shared()?;
+        }
         match &self.bytes {
-            Bytes::Shared { .. } if !is_there => {
-                let text = format!("content {digest} was removed meanwhile; write it again");
-                return Err(Error::new(Kind::Unavailable, text));
-            }
             Bytes::Own { .. } if !is_there => {
                 // A link, not a rename: if the record isn't made (the lease is gone), the ingest
                 // is still whole.
@@ -260,14 +281,15 @@ fn sync_dir(path: &std::path::Path) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
-fn shared_size(store: &Store, expected: &str) -> Result<Option<u64>> {
+fn shared_blob(store: &Store, expected: &str) -> Result<Option<(File, u64)>> {
     if store.inner.sharing == Sharing::Isolated || !verify::is_digest(expected) {
         return Ok(None);
     }
     if !records::is_known(&store.inner.db.read()?, expected)? {
         return Ok(None);
     }
-    Ok(fs::metadata(store.blob_path(expected)?).ok().map(|m| m.len()))
+    let blob = File::open(store.blob_path(expected)?).ok();
+    Ok(blob.and_then(|blob| blob.metadata().ok().map(|meta| (blob, meta.len()))))
 }
 
 fn open_files(store: &Store, ns: &str, reference: &str) -> Result<Bytes> {

@@ -121,6 +121,19 @@ fn a_blob_of_another_namespace_is_had_without_sending_it_unless_isolated() {
 }
 
 #[test]
+fn a_shared_blob_that_loses_its_name_before_the_commit_is_committed_all_the_same() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let (_db, store) = open(dir.path());
+    let digest = put(&store, "a", b"shared");
+    let mut ingest = store.writer("b", "r", &digest, 0, None).expect("open");
+    store.delete("a", &digest).expect("delete");
+    fs::remove_file(store.blob_path(&digest).expect("path")).expect("what collecting garbage does");
+    ingest.commit(Finish::default(), Labels::new()).expect("commit");
+    assert_eq!(store.read_all("b", &digest, 100).expect("read"), b"shared");
+    assert_eq!(files(&store.root().join("ingest")), 0);
+}
+
+#[test]
 fn sending_bytes_for_a_shared_blob_anyway_never_touches_the_blob() {
     let dir = tempfile::tempdir().expect("temp dir");
     let (_db, store) = open(dir.path());
