@@ -92,6 +92,8 @@ fn top_and_ps_show_commands_as_docker_does() {
     let stack = Stack::start();
     let script = "
         $C run -d --name box -u 1000 -e A=b $I sh -c 'sleep 1000; true' >/dev/null
+        # The shell may not have forked yet.
+        for try in $(seq 50); do [ $($C top box -o pid,comm | grep -c sleep) = 0 ] || break; done
         $C top box -o pid,comm | grep -c sleep
         $C ps --no-trunc --format '{{.Command}}'
         $C inspect -f '{{index .Config.Env 0}}' box
