@@ -202,48 +202,24 @@ impl Ingest {
         Ok(info)
     }
 
-    /// The other namespace's blob lost its name: its bytes, still open here, get a file of their own.
-    fn copy_shared(&mut self) -> Result<()> {
-        let Bytes::Shared { blob, .. } = &mut self.bytes else { return Ok(()) };
-        let step = |e| Error::caused(format!("copy the blob that {} shares", self.record.reference), e);
-        let Bytes::Own { file, hasher, .. } = open_files(&self.store, &self.ns, &self.record.reference)?
-        else {
-            return Ok(());
-        };
-        file.set_len(0).map_err(step)?;
-        blob.seek(SeekFrom::Start(0)).map_err(step)?;
-        let mut target = &file;
-        target.seek(SeekFrom::Start(0)).map_err(step)?;
-        let offset = std::io::copy(blob, &mut target).map_err(step)?;
-        file.set_permissions(Permissions::from_mode(0o444)).map_err(step)?;
-        file.sync_data().map_err(step)?;
-        self.bytes = Bytes::Own { file, hasher, offset };
-        Ok(())
-    }
-
     fn name_blob(&mut self, digest: &str, size: u64, labels: Labels) -> Result<Info> {
         let path = self.store.blob_path(digest)?;
-        let name = self.record.reference.clone();
-        let step = |e| Error::caused(format!("commit {name} as {digest}"), e);
+        let step = |e| Error::caused(format!("commit {} as {digest}", self.record.reference), e);
         if let Bytes::Own { file, .. } = &self.bytes {
-            file.set_permissions(Permissions::from_mode(0o444)).map_err(step)?;
-            file.sync_data().map_err(step)?;
+            seal(file).map_err(step)?;
         }
-        let store = self.store.clone();
-        let _naming = store.naming();
+        let _naming = self.store.naming();
         let is_there = path.exists();
         if !is_there {
-            self.copy_shared()?;
-        }
-        match &self.bytes {
-            Bytes::Own { .. } if !is_there => {
-                // A link, not a rename: if the record isn't made (the lease is gone), the ingest
-                // is still whole.
-                let data = self.store.ingest_dir(&self.ns, &self.record.reference).join("data");
-                fs::hard_link(&data, &path).map_err(step)?;
-                sync_dir(&path).map_err(step)?;
+            if let Bytes::Shared { blob, .. } = &self.bytes {
+                let own = open_data(&self.store, &self.ns, &self.record.reference)?;
+                copy(blob, &own).and_then(|()| seal(&own)).map_err(step)?;
             }
-            _ => {}
+            // A link, not a rename: if the record isn't made (the lease is gone), the ingest
+            // is still whole.
+            let data = self.store.ingest_dir(&self.ns, &self.record.reference).join("data");
+            fs::hard_link(&data, &path).map_err(step)?;
+            sync_dir(&path).map_err(step)?;
         }
         let (ns, lease) = (self.ns.as_str(), self.lease.as_deref());
         let reference = &self.record.reference;
@@ -277,6 +253,19 @@ impl Ingest {
     }
 }
 
+/// Read-only, and on the disk.
+fn seal(file: &File) -> std::io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o444))?;
+    file.sync_data()
+}
+
+/// All of one file, in place of what the other has.
+fn copy(mut from: &File, mut to: &File) -> std::io::Result<()> {
+    to.set_len(0)?;
+    from.seek(SeekFrom::Start(0))?;
+    std::io::copy(&mut from, &mut to).map(drop)
+}
+
 fn sync_dir(path: &std::path::Path) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
@@ -293,15 +282,21 @@ fn shared_blob(store: &Store, expected: &str) -> Result<Option<(File, u64)>> {
 }
 
 fn open_files(store: &Store, ns: &str, reference: &str) -> Result<Bytes> {
+    let file = open_data(store, ns, reference)?;
+    let (hasher, offset) =
+        verify::hash(&file).map_err(|e| Error::caused(format!("read ingest {reference}"), e))?;
+    Ok(Bytes::Own { file, hasher, offset })
+}
+
+/// The file that an ingest's bytes go to, at its beginning.
+fn open_data(store: &Store, ns: &str, reference: &str) -> Result<File> {
     let dir = store.ingest_dir(ns, reference);
     let step = |e| Error::caused(format!("open ingest {reference} at {}", dir.display()), e);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(step)?;
     let data = dir.join("data");
     // A commit that failed left it read-only (which root doesn't notice).
-    let mut file =
+    let file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&data).map_err(step)?;
     fs::write(dir.join("ref"), backend_ref(ns, reference)).map_err(step)?;
-    file.seek(SeekFrom::Start(0)).map_err(step)?;
-    let (hasher, offset) = verify::hash(&file).map_err(step)?;
-    Ok(Bytes::Own { file, hasher, offset })
+    Ok(file)
 }
