@@ -65,8 +65,8 @@ pub struct Images {
 
 struct Inner {
     config: Config,
-    /// By the manifest's digest. (What an index leads to depends on what is here.)
-    parsed: Mutex<HashMap<String, Arc<Parsed>>>,
+    /// By digest.
+    known: Mutex<HashMap<String, document::Known>>,
     sizes: Mutex<HashMap<String, i64>>,
 }
 
@@ -74,7 +74,7 @@ impl Images {
     /// The images behind a client.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Images { inner: Arc::new(Inner { config, parsed: Mutex::default(), sizes: Mutex::default() }) }
+        Images { inner: Arc::new(Inner { config, known: Mutex::default(), sizes: Mutex::default() }) }
     }
 
     fn client(&self) -> &Client {

@@ -7,6 +7,7 @@ pub mod containers;
 pub mod daemon;
 pub mod error;
 pub mod events;
+pub mod files;
 pub mod filters;
 pub mod id;
 pub mod images;

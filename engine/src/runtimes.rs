@@ -116,14 +116,7 @@ impl Runtimes {
             std::iter::once(&binary.display().to_string()).chain(args).map(|word| quote(word)).collect();
         let script = format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" "));
         let failed = |source| Error::caused(format!("write the wrapper of runtime {name}"), source);
-        if std::fs::read_to_string(&path).is_ok_and(|found| found == script) {
-            return Ok(path);
-        }
-        let fresh = path.with_extension(format!("{}.new", std::process::id()));
-        std::fs::create_dir_all(self.exec_root.join("runtimes")).map_err(failed)?;
-        std::fs::write(&fresh, script).map_err(failed)?;
-        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        std::fs::rename(&fresh, &path).map_err(failed)?;
+        crate::files::keep(&path, &script, 0o700).map_err(failed)?;
         Ok(path)
     }
 }

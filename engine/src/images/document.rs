@@ -31,22 +31,40 @@ pub struct Parsed {
     pub chain: Vec<String>,
 }
 
+/// A document that was read: what it says never changes under its digest.
+#[derive(Debug, Clone)]
+pub(super) enum Known {
+    Image(Arc<Parsed>),
+    /// Where it leads depends on what is here.
+    Index(Arc<Index>),
+}
+
 impl Images {
     /// Reads what `target` leads to. `None` when a blob is missing.
     pub(super) async fn parse(&self, target: &Descriptor) -> Result<Option<Arc<Parsed>>> {
         let (mut media_type, mut digest) = (target.media_type.clone(), target.digest.clone());
         let bad = |error: &dyn std::fmt::Display| Error::system(format!("image {}: {error}", target.digest));
         for _ in 0..DEPTH {
-            if let Some(parsed) = self.remembered(&digest) {
-                return Ok(Some(parsed));
-            }
-            let Some(bytes) = self.document(&digest).await? else { return Ok(None) };
-            match Document::parse(&media_type, &bytes).map_err(|error| bad(&error))? {
-                Document::Manifest(manifest) => {
-                    let Some(parsed) = self.read(digest, *manifest).await? else { return Ok(None) };
-                    return Ok(Some(self.remember(parsed)));
+            let known = match self.remembered(&digest) {
+                Some(known) => known,
+                None => {
+                    let Some(bytes) = self.document(&digest).await? else { return Ok(None) };
+                    let known = match Document::parse(&media_type, &bytes).map_err(|error| bad(&error))? {
+                        Document::Index(index) => Known::Index(Arc::new(index)),
+                        Document::Manifest(manifest) => {
+                            let Some(parsed) = self.read(digest.clone(), *manifest).await? else {
+                                return Ok(None);
+                            };
+                            Known::Image(Arc::new(parsed))
+                        }
+                    };
+                    self.remember(digest, known.clone());
+                    known
                 }
-                Document::Index(index) => {
+            };
+            match known {
+                Known::Image(parsed) => return Ok(Some(parsed)),
+                Known::Index(index) => {
                     let Some(child) = self.child_here(&index).await? else { return Ok(None) };
                     (media_type, digest) = child;
                 }
@@ -55,18 +73,16 @@ impl Images {
         Err(bad(&"indexes are nested too deeply"))
     }
 
-    fn remembered(&self, manifest: &str) -> Option<Arc<Parsed>> {
-        self.inner.parsed.lock().unwrap_or_else(PoisonError::into_inner).get(manifest).cloned()
+    fn remembered(&self, digest: &str) -> Option<Known> {
+        self.inner.known.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
     }
 
-    fn remember(&self, parsed: Parsed) -> Arc<Parsed> {
-        let parsed = Arc::new(parsed);
-        let mut cache = self.inner.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+    fn remember(&self, digest: String, known: Known) {
+        let mut cache = self.inner.known.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= REMEMBERED {
             cache.clear();
         }
-        cache.insert(parsed.manifest_digest.clone(), Arc::clone(&parsed));
-        parsed
+        cache.insert(digest, known);
     }
 
     async fn read(&self, manifest_digest: String, manifest: Manifest) -> Result<Option<Parsed>> {

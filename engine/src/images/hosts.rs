@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use oci::reference::DEFAULT_DOMAIN;
 
@@ -41,10 +41,9 @@ impl Hosts {
             return Ok(is_known.then(|| self.certificates.clone()));
         };
         // A domain has no slash by its grammar.
-        let folder = self.dir.join(domain);
-        write(&folder, &text).map_err(|source| {
-            Error::caused(format!("write {}", folder.join("hosts.toml").display()), source)
-        })?;
+        let file = self.dir.join(domain).join("hosts.toml");
+        crate::files::keep(&file, &text, 0o644)
+            .map_err(|source| Error::caused(format!("write {}", file.display()), source))?;
         Ok(Some(self.dir.clone()))
     }
 
@@ -75,16 +74,4 @@ fn mirrored(mirrors: &[String]) -> String {
 /// JSON's escapes are TOML's too.
 fn toml_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-fn write(folder: &Path, text: &str) -> std::io::Result<()> {
-    let file = folder.join("hosts.toml");
-    if std::fs::read(&file).is_ok_and(|old| old == text.as_bytes()) {
-        return Ok(());
-    }
-    std::fs::create_dir_all(folder)?;
-    // A pull at the same time reads the old file or the new one.
-    let new = folder.join(format!(".hosts.toml.{:016x}", rand::random::<u64>()));
-    std::fs::write(&new, text)?;
-    std::fs::rename(&new, &file)
 }

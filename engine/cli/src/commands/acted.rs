@@ -18,12 +18,14 @@ pub(super) async fn in_turn(
 ) -> anyhow::Result<u8> {
     let mut failures = Vec::new();
     for container in containers {
-        match client.post(&path(container, action), query, None).await {
-            Ok(_) => say!("{container}"),
-            Err(e) => failures.push(e),
-        }
+        failures.extend(failure(container, client.post(&path(container, action), query, None).await));
     }
     error::all(failures)
+}
+
+/// Names the container if it worked.
+fn failure<T>(container: &str, answer: anyhow::Result<T>) -> Option<anyhow::Error> {
+    answer.map(|_| say!("{container}")).err()
 }
 
 /// What `stop` and `restart` are told.
@@ -48,13 +50,7 @@ impl Grace {
         let paths: Vec<String> = self.containers.iter().map(|c| path(c, action)).collect();
         let answers =
             futures::future::join_all(paths.iter().map(|path| client.post(path, &query, None))).await;
-        let mut failures = Vec::new();
-        for (container, answer) in self.containers.iter().zip(answers) {
-            match answer {
-                Ok(_) => say!("{container}"),
-                Err(e) => failures.push(e),
-            }
-        }
-        error::all(failures)
+        let answers = self.containers.iter().zip(answers);
+        error::all(answers.filter_map(|(container, answer)| failure(container, answer)).collect())
     }
 }
