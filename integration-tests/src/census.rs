@@ -1,7 +1,7 @@
 //! What the kernel holds for containers, counted before and after a test.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Mounts, cgroups and shims whose paths or arguments name a test's folder or containers.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,7 +16,8 @@ impl Census {
         let mut found = BTreeSet::new();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
         found.extend(mounts.lines().filter(|l| l.contains(needle)).map(|l| format!("mount {l}")));
-        cgroups(Path::new("/sys/fs/cgroup"), needle, 4, &mut found);
+        let named = cgroups(Path::new("/sys/fs/cgroup"), 4, &|name| name.contains(needle));
+        found.extend(named.iter().map(|path| format!("cgroup {}", path.display())));
         for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if !name.bytes().all(|b| b.is_ascii_digit()) {
@@ -38,7 +39,12 @@ impl Census {
     /// /proc can't be read.
     pub fn of_stack(dir: &Path, ids: &BTreeSet<String>) -> BTreeSet<String> {
         let Self(mut found) = Self::of(dir.to_str().expect("a temporary path is UTF-8"));
-        cgroups_of(Path::new("/sys/fs/cgroup"), ids, 3, &mut found);
+        found.extend(cgroups(Path::new("/sys/fs/cgroup"), 3, &|name| ids.contains(name)).iter().map(
+            |path| {
+                let processes = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+                format!("cgroup {} with {:?}", path.display(), processes.trim())
+            },
+        ));
         found
     }
 
@@ -56,27 +62,15 @@ impl Census {
     }
 }
 
-fn cgroups(dir: &Path, needle: &str, depth: usize, found: &mut BTreeSet<String>) {
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
-    for entry in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().contains(needle) {
-            found.insert(format!("cgroup {}", path.display()));
-        } else if depth > 0 {
-            cgroups(&path, needle, depth - 1, found);
-        }
-    }
-}
-
-fn cgroups_of(dir: &Path, ids: &BTreeSet<String>, depth: usize, found: &mut BTreeSet<String>) {
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
-    for entry in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
-        let path = entry.path();
-        if ids.contains(entry.file_name().to_string_lossy().as_ref()) {
-            let processes = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-            found.insert(format!("cgroup {} with {:?}", path.display(), processes.trim()));
-        } else if depth > 0 {
-            cgroups_of(&path, ids, depth - 1, found);
-        }
-    }
+/// The cgroups whose names `matches`, this deep below `dir` at most; not those inside them.
+fn cgroups(dir: &Path, depth: usize, matches: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let folders = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+    folders
+        .flat_map(|entry| match matches(&entry.file_name().to_string_lossy()) {
+            true => vec![entry.path()],
+            false if depth > 0 => cgroups(&entry.path(), depth - 1, matches),
+            false => Vec::new(),
+        })
+        .collect()
 }

@@ -15,7 +15,18 @@ pub(crate) struct Suite<'a> {
     pub(crate) takes_input: bool,
 }
 
-impl Suite<'_> {
+impl<'a> Suite<'a> {
+    /// For a runtime that words its errors as runc does, under a shim that gives input.
+    pub(crate) fn new(docker: &'a Client, image: &'a str, runtime: &'a str) -> Self {
+        Self { docker, image, runtime, words_of_runc: true, takes_input: true }
+    }
+
+    /// All of it.
+    pub(crate) fn passes_with_limits(&self) {
+        self.passes();
+        self.limits_hold();
+    }
+
     /// All that needs no cgroup controller.
     pub(crate) fn passes(&self) {
         self.exit_codes_and_streams();

@@ -13,59 +13,27 @@ fn pulled(stack: &Stack) {
 #[test]
 fn debians_runc_passes_the_suite_under_debians_dockerd() {
     let peer = Dockerd::start(None);
-    let suite = Suite {
-        docker: &peer.docker(),
-        image: Dockerd::IMAGE,
-        runtime: "runc",
-        words_of_runc: true,
-        takes_input: true,
-    };
-    suite.passes();
-    suite.limits_hold();
+    Suite::new(&peer.docker(), Dockerd::IMAGE, "runc").passes_with_limits();
 }
 
 #[test]
 fn runc_rs_passes_the_suite_under_debians_dockerd() {
     let peer = Dockerd::start(None);
-    let suite = Suite {
-        docker: &peer.docker(),
-        image: Dockerd::IMAGE,
-        runtime: "runc-rs",
-        words_of_runc: true,
-        takes_input: true,
-    };
-    suite.passes();
-    suite.limits_hold();
+    Suite::new(&peer.docker(), Dockerd::IMAGE, "runc-rs").passes_with_limits();
 }
 
 #[test]
 fn runc_rs_passes_the_suite_under_engined() {
     let stack = Stack::start();
     pulled(&stack);
-    let suite = Suite {
-        docker: &stack.docker_client(),
-        image: IMAGE,
-        runtime: "runc-rs",
-        words_of_runc: true,
-        takes_input: true,
-    };
-    suite.passes();
-    suite.limits_hold();
+    Suite::new(&stack.docker_client(), IMAGE, "runc-rs").passes_with_limits();
 }
 
 #[test]
 fn debians_runc_passes_the_suite_under_engined() {
     let stack = Stack::start();
     pulled(&stack);
-    let suite = Suite {
-        docker: &stack.docker_client(),
-        image: IMAGE,
-        runtime: "runc",
-        words_of_runc: true,
-        takes_input: true,
-    };
-    suite.passes();
-    suite.limits_hold();
+    Suite::new(&stack.docker_client(), IMAGE, "runc").passes_with_limits();
 }
 
 #[test]
@@ -78,14 +46,7 @@ fn debians_crun_with_arguments_from_daemon_json_passes_the_suite_under_engined()
     ));
     stack.start_again();
     pulled(&stack);
-    Suite {
-        docker: &stack.docker_client(),
-        image: IMAGE,
-        runtime: "crun-v2",
-        words_of_runc: false,
-        takes_input: true,
-    }
-    .passes();
+    Suite { words_of_runc: false, ..Suite::new(&stack.docker_client(), IMAGE, "crun-v2") }.passes();
 }
 
 /// Go's shim gives a process whose output goes to a `binary://` logger no input: engined's logs would have to
@@ -94,15 +55,8 @@ fn debians_crun_with_arguments_from_daemon_json_passes_the_suite_under_engined()
 fn gos_shim_passes_the_suite_under_engined() {
     let stack = Stack::start();
     pulled(&stack);
-    let suite = Suite {
-        docker: &stack.docker_client(),
-        image: IMAGE,
-        runtime: "io.containerd.runc.v2",
-        words_of_runc: true,
-        takes_input: false,
-    };
-    suite.passes();
-    suite.limits_hold();
+    Suite { takes_input: false, ..Suite::new(&stack.docker_client(), IMAGE, "io.containerd.runc.v2") }
+        .passes_with_limits();
     let run = ["run", "-d", "--name", "box", "--runtime", "io.containerd.runc.v2", IMAGE];
     stack.docker(&[&run[..], &["sh", "-c", "echo hi; sleep 1000"]].concat()).ok();
     eventually("the line is logged", || (stack.docker(&["logs", "box"]).stdout == "hi\n").then_some(()));
@@ -119,15 +73,7 @@ fn debians_dockerd_passes_the_suite_on_containerd_rs_with_both_shims() {
             stack.start_containerd();
         }
         let peer = Dockerd::start(Some(&stack.containerd_socket()));
-        let suite = Suite {
-            docker: &peer.docker(),
-            image: Dockerd::IMAGE,
-            runtime: "runc-rs",
-            words_of_runc: true,
-            takes_input: true,
-        };
-        suite.passes();
-        suite.limits_hold();
+        Suite::new(&peer.docker(), Dockerd::IMAGE, "runc-rs").passes_with_limits();
         let moby = stack.ctr(&["-n", "moby", "containers", "ls", "-q"]).ok();
         assert_eq!(moby, "", "dockerd's containers were here, and are gone");
     }
