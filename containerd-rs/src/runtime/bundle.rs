@@ -125,9 +125,14 @@ impl Bundle {
         }
         DirBuilder::new().mode(0o711).create(self.path.join("rootfs"))?;
         symlink(&self.work, self.path.join("work"))?;
-        fs::write(self.path.join("config.json"), spec)?;
+        fs::write(self.spec(), spec)?;
         nix::unistd::mkfifo(&self.log(), Mode::S_IRWXU)?;
         Ok(())
+    }
+
+    /// The spec's file.
+    pub(super) fn spec(&self) -> PathBuf {
+        self.path.join("config.json")
     }
 
     /// The shim's log fifo.
