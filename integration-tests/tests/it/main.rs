@@ -7,6 +7,7 @@ mod ctr;
 mod daemon;
 mod docker_suite;
 mod engine;
+mod killed;
 mod peers;
 mod registries;
 mod run;
