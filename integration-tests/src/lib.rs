@@ -33,6 +33,6 @@ pub use output::Output;
 pub use peers::{Containerd, Dockerd, Podman};
 pub use platform_index::PlatformIndex;
 pub use registry::Registry;
-pub use stack::{Stack, Victim};
+pub use stack::{Stack, Victim, kill_shim_9};
 pub use tar::{TarEntry, tar};
 pub use wait::eventually;

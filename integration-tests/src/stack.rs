@@ -244,20 +244,6 @@ impl Stack {
         }
     }
 
-    /// kill -9 of a container's shim, whichever it is.
-    ///
-    /// # Panics
-    /// There is none.
-    pub fn kill_shim_9(&self, id: &str) {
-        let words = format!("-id {id} ");
-        let shims = processes(|line| line.contains("containerd-shim-") && line.contains(&words));
-        assert!(!shims.is_empty(), "no shim of {id} runs");
-        for pid in shims {
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
-                .expect("kill the shim");
-        }
-    }
-
     /// Starts a `docker` command and doesn't wait for it.
     ///
     /// # Panics
@@ -336,6 +322,20 @@ pub enum Victim {
 impl Victim {
     /// Each of them.
     pub const ALL: [Self; 3] = [Self::Engined, Self::Containerd, Self::Both];
+}
+
+/// kill -9 of the shim of a container with that id, which no other container of the machine has.
+///
+/// # Panics
+/// There is none.
+pub fn kill_shim_9(id: &str) {
+    let words = format!("-id {id} ");
+    let shims = processes(|line| line.contains("containerd-shim-") && line.contains(&words));
+    assert!(!shims.is_empty(), "no shim of {id} runs");
+    for pid in shims {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+            .expect("kill the shim");
+    }
 }
 
 /// The processes whose command lines, words parted by blanks, are the ones looked for.

@@ -82,10 +82,14 @@ pub(super) async fn evict(bundle: &Bundle) {
     }
 }
 
-/// Removes a bundle; what can't be removed is swept at the next start.
+/// Removes a bundle whose shim is gone; what can't be removed is swept at the next start.
 pub(super) async fn remove(bundle: &Bundle) {
     let (gone, name) = (bundle.clone(), bundle.id.clone());
-    if let Err(error) = blocking(move || gone.remove()).await {
+    let removed = blocking(move || {
+        gone.remove_stale_socket();
+        gone.remove()
+    });
+    if let Err(error) = removed.await {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         tracing::warn!(container = name, %error, cause, "the bundle stays until the next start");
     }

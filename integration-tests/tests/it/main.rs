@@ -11,6 +11,7 @@ mod killed;
 mod peers;
 mod registries;
 mod run;
+mod shim_killed;
 mod survival;
 mod swap;
 mod transcript;
