@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::client::forget_namespace;
@@ -256,6 +258,20 @@ impl Stack {
         command.spawn().expect("start docker")
     }
 
+    /// Ends the containers of a test that failed while its daemons were down.
+    fn kill_shims(&self) {
+        for shim in processes(|line| line.contains("containerd-shim-")) {
+            let folder = std::fs::read_link(format!("/proc/{shim}/cwd")).unwrap_or_default();
+            if folder.starts_with(self.dir()) {
+                let children = std::fs::read_to_string(format!("/proc/{shim}/task/{shim}/children"));
+                let children = children.unwrap_or_default();
+                for pid in children.split_whitespace().filter_map(|pid| pid.parse().ok()).chain([shim]) {
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
+            }
+        }
+    }
+
     /// Starts both daemons again.
     pub fn start_again(&mut self) {
         self.start_containerd();
@@ -333,8 +349,7 @@ pub fn kill_shim_9(id: &str) {
     let shims = processes(|line| line.contains("containerd-shim-") && line.contains(&words));
     assert!(!shims.is_empty(), "no shim of {id} runs");
     for pid in shims {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
-            .expect("kill the shim");
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("kill the shim");
     }
 }
 
@@ -362,6 +377,7 @@ impl Drop for Stack {
         }
         self.engined.take();
         self.containerd.take();
+        self.kill_shims();
         forget_namespace(self.dir());
         if let Some(registry) = self.registry.take() {
             registry.stop();
