@@ -9,6 +9,7 @@ mod docker_suite;
 mod engine;
 mod peers;
 mod registries;
+mod registry_auth;
 mod run;
 mod survival;
 mod swap;
