@@ -1,7 +1,9 @@
 //! The whole stack, seen from outside: binaries, sockets, files. One binary, so that it links once.
 
 mod architecture;
+mod bad_frames;
 mod bad_images;
+mod bad_rpc;
 mod climbing;
 mod ctr;
 mod daemon;
@@ -9,6 +11,7 @@ mod docker_suite;
 mod engine;
 mod peers;
 mod registries;
+mod registry_auth;
 mod run;
 mod survival;
 mod swap;
