@@ -1,7 +1,9 @@
 //! The whole stack, seen from outside: binaries, sockets, files. One binary, so that it links once.
 
 mod architecture;
+mod bad_frames;
 mod bad_images;
+mod bad_rpc;
 mod climbing;
 mod ctr;
 mod daemon;
@@ -10,6 +12,7 @@ mod engine;
 mod killed;
 mod peers;
 mod registries;
+mod registry_auth;
 mod run;
 mod shim_killed;
 mod survival;
