@@ -5,6 +5,7 @@ mod bad_frames;
 mod bad_images;
 mod bad_rpc;
 mod climbing;
+mod corrupt_state;
 mod ctr;
 mod daemon;
 mod docker_suite;
