@@ -16,6 +16,7 @@ mod registries;
 mod registry_auth;
 mod run;
 mod shim_killed;
+mod stale;
 mod survival;
 mod swap;
 mod transcript;
