@@ -2,11 +2,16 @@
 
 mod architecture;
 mod bad_images;
+mod clients;
 mod climbing;
 mod ctr;
 mod daemon;
 mod docker_suite;
 mod engine;
+mod exec;
+mod logs;
+mod networks;
+mod over_containerd;
 mod peers;
 mod registries;
 mod run;
