@@ -152,6 +152,7 @@ fn drop_leaked(preserve_fds: i32) -> anyhow::Result<()> {
 /// In commands that enter a container: nobody in it may get hold of our file (CVE-2019-5736) or our memory.
 fn harden() -> anyhow::Result<()> {
     crate::sys::exe_seal::ensure()?;
+    crate::sys::signals::wait_for_children()?;
     Ok(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?)
 }
 

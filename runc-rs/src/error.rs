@@ -104,6 +104,19 @@ impl IntoErrno for std::io::Error {
     }
 }
 
+impl IntoErrno for mounts::Error {
+    fn into_errno(self) -> Errno {
+        Errno::from_raw(self.errno().unwrap_or(libc::EINVAL))
+    }
+}
+
+/// Where the leaf's own step says enough.
+impl From<mounts::Error> for StepError {
+    fn from(error: mounts::Error) -> Self {
+        Self { step: error.to_string(), errno: error.errno().map(Errno::from_raw) }
+    }
+}
+
 /// The kernel's error in the words that Go programs print, which clients search for.
 pub(crate) fn errno_text(errno: Errno) -> String {
     let text = errno.desc();

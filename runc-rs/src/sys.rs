@@ -5,6 +5,5 @@ pub(crate) mod exe_seal;
 pub(crate) mod fds;
 pub(crate) mod keyring;
 pub(crate) mod loopback;
-pub(crate) mod mount_attr;
 pub(crate) mod sched;
 pub(crate) mod signals;

@@ -46,6 +46,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The kernel's answer, if that is why.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Path { source, .. } | Self::Mount { source, .. } => source.raw_os_error(),
+            Self::TooLong { .. } => None,
+        }
+    }
+
     pub(crate) fn path(step: &'static str, path: impl AsRef<Path>, source: impl Into<io::Error>) -> Self {
         Self::Path { step, path: path.as_ref().to_owned(), source: source.into() }
     }

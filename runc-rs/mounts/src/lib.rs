@@ -15,5 +15,5 @@ mod unmount;
 
 pub use classic::{Mount, mount_all};
 pub use error::{Error, Result};
-pub use options::{Attributes, Flags, IdMap, Options};
+pub use options::{Attributes, Flags, IdMap, Options, known, propagation};
 pub use unmount::{unmount_all, unmount_below};

@@ -16,6 +16,27 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// `MOUNT_ATTR_RDONLY`.
+    pub const RDONLY: u64 = 0x1;
+    /// The access time's field: one of several values, not bits.
+    pub const ATIME: u64 = 0x70;
+
+    /// Read-only, and nothing else.
+    pub fn read_only() -> Self {
+        Self { set: Self::RDONLY, clear: 0 }
+    }
+
+    /// Without some of the bits to be set.
+    #[must_use]
+    pub fn without(self, bits: u64) -> Self {
+        Self { set: self.set & !bits, clear: self.clear }
+    }
+
+    /// Whether the mount is asked to be read-only.
+    pub fn is_read_only(self) -> bool {
+        self.set & Self::RDONLY != 0
+    }
+
     /// Nothing to change.
     pub fn is_empty(self) -> bool {
         self == Self::default()
@@ -55,11 +76,11 @@ pub struct Options {
     pub data: Vec<String>,
 }
 
-const ATTR_RDONLY: u64 = 0x1;
+const ATTR_RDONLY: u64 = Attributes::RDONLY;
 const ATTR_NOSUID: u64 = 0x2;
 const ATTR_NODEV: u64 = 0x4;
 const ATTR_NOEXEC: u64 = 0x8;
-const ATTR_ATIME: u64 = 0x70;
+const ATTR_ATIME: u64 = Attributes::ATIME;
 const ATTR_NOATIME: u64 = 0x10;
 const ATTR_STRICTATIME: u64 = 0x20;
 const ATTR_NODIRATIME: u64 = 0x80;
@@ -123,6 +144,25 @@ const PROPAGATION: &[(&str, Flags)] = &[
     ("runbindable", libc::MS_UNBINDABLE | libc::MS_REC),
 ];
 
+/// Flags that fsconfig(2) takes as words of the file system.
+const SUPERBLOCK: Flags = libc::MS_SYNCHRONOUS | libc::MS_DIRSYNC | libc::MS_MANDLOCK | libc::MS_LAZYTIME;
+
+/// A propagation's word as `MS_*`.
+pub fn propagation(name: &str) -> Option<Flags> {
+    PROPAGATION.iter().find(|row| row.0 == name).map(|row| row.1)
+}
+
+/// Every word that [`Options::parse`] doesn't take for data, sorted.
+pub fn known() -> Vec<String> {
+    let attributes = ATTRIBUTES.iter().map(|row| row.0);
+    let plain =
+        attributes.clone().chain(FLAGS.iter().map(|row| row.0)).chain(PROPAGATION.iter().map(|row| row.0));
+    let plain = plain.chain(["idmap", "ridmap", "tmpcopyup"]).map(str::to_owned);
+    let mut all: Vec<String> = plain.chain(attributes.map(|name| format!("r{name}"))).collect();
+    all.sort_unstable();
+    all
+}
+
 impl Options {
     /// Never fails: an unknown word is data, and the file system judges it.
     pub fn parse<S: AsRef<str>>(options: &[S]) -> Self {
@@ -140,8 +180,8 @@ impl Options {
             self.change(*flag, *cleared);
         } else if let Some((_, flag, cleared)) = FLAGS.iter().find(|row| row.0 == name) {
             self.change(*flag, *cleared);
-        } else if let Some((_, flag)) = PROPAGATION.iter().find(|row| row.0 == name) {
-            self.propagation.push(*flag);
+        } else if let Some(flag) = propagation(name) {
+            self.propagation.push(flag);
         } else if let Some((_, _, _, set, clear)) = name.strip_prefix('r').and_then(attribute) {
             self.recursive.add(*set, *clear);
         } else {
@@ -167,6 +207,13 @@ impl Options {
     /// The data as one string, separated by commas.
     pub fn data(&self) -> String {
         self.data.join(",")
+    }
+
+    /// What the file system is told by fsconfig(2): its own options, and flags that are words there.
+    pub fn superblock(&self) -> Vec<String> {
+        let set = |row: &&(&'static str, Flags, bool)| !row.2 && row.1 & SUPERBLOCK & self.flags != 0;
+        let words = FLAGS.iter().filter(set).map(|row| row.0.to_owned());
+        words.chain(self.data.iter().cloned()).collect()
     }
 
     /// Back to strings that parse to the same.
@@ -250,6 +297,12 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_systems_flags_are_words_for_it_and_the_calls_are_not() {
+        let options = Options::parse(&["sync", "silent", "iversion", "lazytime", "ro", "size=1m"]);
+        assert_eq!(options.superblock(), ["sync", "lazytime", "size=1m"]);
     }
 
     #[test]

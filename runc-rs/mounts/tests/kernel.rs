@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use mounts::{Mount, Options, detached, mount_all, table, unmount_all, unmount_below};
+use mounts::{Attributes, Mount, Options, detached, mount_all, table, unmount_all, unmount_below};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
@@ -115,9 +115,9 @@ fn a_detached_clone_is_made_read_only_with_all_below_before_it_appears() {
     let (from, to) = (place.dir("from"), place.dir("to"));
     let below = place.dir("from/below");
     mount_all(&[one("tmpfs", Path::new("t"), &[])], &below).unwrap();
-    let tree = detached::clone(&from, true).unwrap();
+    let tree = detached::clone(rustix::fs::CWD, &from, true).unwrap();
     let options = Options::parse(&["rro", "rnosuid"]);
-    detached::change(&tree, true, options.recursive, 0, None).unwrap();
+    detached::change(&tree, true, options.recursive).unwrap();
     assert!(at(&to).is_empty());
     detached::attach(&tree, File::open(&to).unwrap()).unwrap();
     assert_eq!(fs::write(to.join("below/x"), "").unwrap_err().raw_os_error(), Some(libc::EROFS));
@@ -129,10 +129,12 @@ fn a_detached_clone_is_made_read_only_with_all_below_before_it_appears() {
 fn a_new_file_system_takes_its_options_and_refuses_wrong_ones() {
     let place = Place::new("new");
     let to = place.dir("to");
-    let tree = detached::new("tmpfs", "box", &["size=64k".into(), "mode=711".into()]).unwrap();
+    let tree = detached::new("tmpfs", "box", &["size=64k".into(), "mode=711".into()], Attributes::default())
+        .unwrap();
     detached::attach(&tree, File::open(&to).unwrap()).unwrap();
     assert_eq!((at(&to)[0].source.as_str(), at(&to)[0].super_options.contains("size=64k")), ("box", true));
-    let error = detached::new("tmpfs", "box", &["nosuch=1".into()]).unwrap_err().to_string();
+    let error =
+        detached::new("tmpfs", "box", &["nosuch=1".into()], Attributes::default()).unwrap_err().to_string();
     assert!(error.contains("nosuch=1"), "{error}");
 }
 

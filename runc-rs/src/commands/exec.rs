@@ -44,7 +44,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let detach = args.is_set("detach");
     let entry = Entry::open(&global.root, args.argument(0)?)?;
     let state = entry.read()?;
-    let process = process(args, &state)?;
+    let mut process = process(args, &state)?;
     for name in process.capabilities.iter().flat_map(|caps| CapabilitySets::from_spec(caps).1) {
         global.log.warn(&format!("ignoring unknown capability {name}"));
     }
@@ -53,6 +53,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let (ours, console) = match (console, process.terminal) {
         (None, true) => {
             let (theirs, ours) = console_proxy::pair()?;
+            process.console_size = console_proxy::size().or(process.console_size);
             (Some(ours), Some(theirs))
         }
         (console, _) => (None, console),

@@ -34,6 +34,9 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let (ours, console) = match (console, terminal) {
         (None, true) => {
             let (theirs, ours) = console_proxy::pair()?;
+            if let (Some(process), Some(size)) = (&mut spec.process, console_proxy::size()) {
+                process.console_size = Some(size);
+            }
             (Some(ours), Some(theirs))
         }
         (console, _) => (None, console),

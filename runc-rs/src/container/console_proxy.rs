@@ -8,6 +8,8 @@ use rustix::net::{
 };
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
+use crate::config::spec::ConsoleSize;
+
 /// The pair over which the child sends its terminal: the child's end and ours.
 pub(crate) fn pair() -> anyhow::Result<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
@@ -51,6 +53,12 @@ impl Drop for RawMode {
             let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, saved);
         }
     }
+}
+
+/// The size of the caller's terminal, for one that is made: the program may look before [`copy_size`].
+pub(crate) fn size() -> Option<ConsoleSize> {
+    let size = tcgetwinsize(rustix::stdio::stdin()).ok()?;
+    Some(ConsoleSize { height: size.ws_row, width: size.ws_col })
 }
 
 /// Gives the container's terminal the size of the caller's.

@@ -21,7 +21,7 @@ use crate::config::{load, validate};
 use crate::error::{Context as _, Step, StepError};
 use crate::init::plan::{self, CgroupV1, RootfsPlan, Seccomp};
 use crate::init::seccomp::Program;
-use crate::init::{self, Plan, ProcessPlan, hooks, namespaces, rootfs};
+use crate::init::{self, Plan, ProcessPlan, hooks, namespaces};
 
 /// What the command line says beyond the bundle.
 #[derive(Debug)]
@@ -257,7 +257,7 @@ fn detached_sources(plan: &RootfsPlan) -> anyhow::Result<Vec<Option<OwnedFd>>> {
     let source = |mount: &crate::config::mounts::MountPlan| match &mount.kind {
         Kind::Bind { source, recursive } => {
             let text = source.to_str().ok_or_else(|| StepError::plain("a source is not UTF-8"))?;
-            let tree = rootfs::clone_tree(rustix::fs::CWD, text, *recursive);
+            let tree = mounts::detached::clone(rustix::fs::CWD, text, *recursive);
             tree.map(Some)
                 .step(|| format!("error mounting {text:?} to rootfs at {:?}: open {text}", mount.destination))
         }

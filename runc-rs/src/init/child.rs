@@ -198,7 +198,7 @@ fn build_root(plan: &mut Plan, rootfs: &mut RootfsPlan, channel: &Channel) -> St
     rootfs::mask::make_readonly(root.as_fd(), &rootfs.readonly_paths)?;
     rootfs::mask::hide(root.as_fd(), &rootfs.masked)?;
     if rootfs.readonly {
-        sys::mount_attr::change(&root, false, crate::config::mounts::RDONLY, 0)
+        mounts::detached::change(&root, false, mounts::Attributes::read_only())
             .step(|| "make the rootfs read-only")?;
     }
     if rootfs.no_pivot {
@@ -207,8 +207,7 @@ fn build_root(plan: &mut Plan, rootfs: &mut RootfsPlan, channel: &Channel) -> St
         rootfs::pivot::pivot(root.as_fd())?;
     }
     if let Some(flags) = rootfs.propagation.filter(|f| f & (libc::MS_SHARED | libc::MS_UNBINDABLE) != 0) {
-        sys::mount_attr::propagation(&root, flags & libc::MS_REC != 0, flags & !libc::MS_REC)
-            .step(|| "set the rootfs' propagation")?;
+        mounts::detached::propagate(&root, flags).step(|| "set the rootfs' propagation")?;
     }
     terminal.map_or(Ok(()), console::adopt)
 }

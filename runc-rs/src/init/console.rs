@@ -4,13 +4,14 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use mounts::detached;
 use nix::errno::Errno;
 use rustix::fs::{FileType, OFlags, makedev};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
-use super::rootfs::{attach_tree, clone_tree, inside};
+use super::rootfs::inside;
 use crate::config::spec::ConsoleSize;
 use crate::error::{Context, Step, StepError};
 
@@ -68,8 +69,8 @@ pub(crate) fn send_fd(socket: BorrowedFd<'_>, text: &[u8], fd: BorrowedFd<'_>) -
 /// The terminal as /dev/console.
 pub(crate) fn mount(root: BorrowedFd<'_>, terminal: &OwnedFd) -> Step<()> {
     let target = inside::make_file(root, Path::new("/dev/console")).step(|| "create /dev/console")?;
-    let tree = clone_tree(terminal.as_fd(), "", false).step(|| "clone the terminal")?;
-    attach_tree(&tree, target.as_fd()).step(|| "mount /dev/console")
+    let tree = detached::clone(terminal.as_fd(), "", false).step(|| "clone the terminal")?;
+    detached::attach(&tree, target.as_fd()).step(|| "mount /dev/console")
 }
 
 /// Makes it this session's terminal, and stdio.

@@ -168,7 +168,7 @@ impl RootfsPlan {
         let linux = &spec.linux;
         let propagation = match linux.rootfs_propagation.as_str() {
             "" => None,
-            name => match crate::config::mounts::propagation(name) {
+            name => match mounts::propagation(name) {
                 Some(flags) => Some(flags),
                 None => bail!("rootfsPropagation={name} is not supported"),
             },

@@ -12,14 +12,14 @@ pub(crate) mod mask;
 pub(crate) mod mount;
 pub(crate) mod pivot;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
+use mounts::detached;
 use rustix::fs::CWD;
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::plan::RootfsPlan;
 use crate::error::{Context, Step};
-use crate::sys::mount_attr;
 
 /// Mounts everything of the plan. The caller's working directory is the root directory's source.
 ///
@@ -43,7 +43,7 @@ pub(crate) fn build(plan: &mut RootfsPlan) -> Step<OwnedFd> {
 fn set_propagation(wanted: Option<u64>) -> Step<()> {
     let flags = wanted.unwrap_or(libc::MS_SLAVE | libc::MS_REC);
     let tree = open_path("/")?;
-    mount_attr::propagation(&tree, true, flags & !libc::MS_REC).step(|| "change the propagation of /")
+    detached::propagate(&tree, flags | libc::MS_REC).step(|| "change the propagation of /")
 }
 
 fn open_path(path: &str) -> Step<OwnedFd> {
@@ -55,9 +55,8 @@ fn attach_root() -> Step<OwnedFd> {
     // With a shared rootfs propagation its parent would hand our pivot back to the host.
     let here = open_tree(CWD, ".", OpenTreeFlags::OPEN_TREE_CLOEXEC).step(|| "open the rootfs")?;
     make_parent_private(&here)?;
-    let tree = clone_tree(CWD, ".", true).step(|| "clone the rootfs' mount")?;
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(&tree, "", &here, "", flags).step(|| "mount the rootfs")?;
+    let tree = detached::clone(CWD, ".", true).step(|| "clone the rootfs' mount")?;
+    detached::attach(&tree, &here).step(|| "mount the rootfs")?;
     Ok(tree)
 }
 
@@ -65,9 +64,9 @@ fn attach_root() -> Step<OwnedFd> {
 fn make_parent_private(inside: &OwnedFd) -> Step<()> {
     let mut dir = inside.try_clone().step(|| "duplicate a descriptor")?;
     loop {
-        match mount_attr::propagation(&dir, false, libc::MS_PRIVATE) {
+        match detached::propagate(&dir, libc::MS_PRIVATE) {
             Ok(()) => return Ok(()),
-            Err(nix::errno::Errno::EINVAL) => {}
+            Err(e) if e.errno() == Some(libc::EINVAL) => {}
             Err(e) => return Err(e).step(|| "make the mount below the rootfs private"),
         }
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::DIRECTORY;
@@ -78,22 +77,4 @@ fn make_parent_private(inside: &OwnedFd) -> Step<()> {
             Err(e) => return Err(e).step(|| "find the mount below the rootfs"),
         };
     }
-}
-
-/// A detached copy of a mount (of all below it as well, with `recursive`).
-pub(crate) fn clone_tree(dir: impl AsFd, path: &str, recursive: bool) -> rustix::io::Result<OwnedFd> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if recursive {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
-    }
-    if path.is_empty() {
-        flags |= OpenTreeFlags::AT_EMPTY_PATH;
-    }
-    open_tree(dir, path, flags)
-}
-
-/// Puts a detached mount on a target, both by descriptor.
-pub(crate) fn attach_tree(tree: impl AsFd, target: BorrowedFd<'_>) -> rustix::io::Result<()> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(tree, "", target, "", flags)
 }

@@ -10,12 +10,8 @@ use std::io::{Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use nix::errno::Errno;
-use rustix::mount::{OpenTreeFlags, open_tree};
-
-use super::mount_attr;
-use crate::config::mounts::RDONLY;
 use crate::error::{Context, Step};
+use mounts::{Attributes, detached};
 
 const EXE: &str = "/proc/self/exe";
 
@@ -48,10 +44,9 @@ fn is_protected(exe: &File) -> Step<bool> {
     Ok(rustix::fs::fcntl_get_seals(exe).is_ok_and(|seals| seals.contains(wanted)))
 }
 
-fn read_only_mount() -> nix::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = open_tree(rustix::fs::CWD, EXE, flags).map_err(|e| Errno::from_raw(e.raw_os_error()))?;
-    mount_attr::change(&tree, false, RDONLY, 0)?;
+fn read_only_mount() -> mounts::Result<OwnedFd> {
+    let tree = detached::clone(rustix::fs::CWD, EXE, false)?;
+    detached::change(&tree, false, Attributes::read_only())?;
     Ok(tree)
 }
 

@@ -79,6 +79,23 @@ fn closed_stdio_is_no_harm() {
     }
 }
 
+/// What a shell runs in the background ignores SIGINT, and an ignored signal can't be trapped: a build that handed
+/// that on left ^C without effect in the container's terminal, and one that ignored SIGCHLD never learned the exit
+/// code.
+#[test]
+fn signals_that_the_caller_ignores_are_the_programs_own() {
+    let ignore = "3</etc; exec env --ignore-signal=HUP,INT,QUIT,USR1,TERM,CHLD \\";
+    let script = "grep SigIgn /proc/self/status; exit 3";
+    let (once, running) = (Bundle::new(script), Bundle::running());
+    let exec = format!("exec {} sh -c '{script}'", running.id());
+    for (bundle, args) in [(&once, format!("run {}", once.id())), (&running, exec)] {
+        let answer = from_a_shell(bundle, ignore, &args);
+        let ignored = u64::from_str_radix(answer.stdout.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+        // Above are real-time signals, some of which Go leaves alone.
+        assert_eq!((answer.code, ignored & 0x7fff_ffff), (3, 0), "{answer:?}");
+    }
+}
+
 #[test]
 fn a_pid_file_holds_the_hosts_number_of_the_process() {
     let bundle = Bundle::new("sleep 1000");

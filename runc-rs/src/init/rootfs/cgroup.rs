@@ -3,14 +3,13 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use mounts::{Attributes, detached};
 use rustix::fs::{CWD, Mode, OFlags};
 
-use super::mount::new_mount;
-use super::{attach_tree, clone_tree, inside};
-use crate::config::mounts::{Attributes, MountPlan, RDONLY};
+use super::inside;
+use crate::config::mounts::MountPlan;
 use crate::error::{Context, Step, StepError};
 use crate::init::plan::{CgroupV1, RootfsPlan};
-use crate::sys::mount_attr;
 
 /// What is there decides: `cgroup` on a v2 machine is a cgroup2 mount, as every engine's default spec expects.
 pub(crate) fn attach(root: BorrowedFd<'_>, plan: &RootfsPlan, mount: &MountPlan, v2: bool) -> Step<()> {
@@ -18,33 +17,31 @@ pub(crate) fn attach(root: BorrowedFd<'_>, plan: &RootfsPlan, mount: &MountPlan,
         .step(|| format!("create mount point {}", mount.destination.display()))?;
     if v2 || plan.cgroup_v1.is_empty() {
         let tree = unified(plan)?;
-        mount_attr::change(&tree, false, mount.attributes.set, mount.attributes.clear)
-            .step(|| "set mount attributes")?;
-        return attach_tree(&tree, target.as_fd()).step(|| "mount cgroup2");
+        detached::change(&tree, false, mount.attributes).step(|| "set mount attributes")?;
+        return detached::attach(&tree, target.as_fd()).step(|| "mount cgroup2");
     }
-    let writable = Attributes { set: mount.attributes.set & !RDONLY, clear: 0 };
+    let writable = Attributes { clear: 0, ..mount.attributes.without(Attributes::RDONLY) };
     let data = ["mode=755".to_owned()];
-    let tree =
-        new_mount("tmpfs", "tmpfs", &data, writable)?.ok_or_else(|| StepError::plain("mount tmpfs"))?;
-    attach_tree(&tree, target.as_fd()).step(|| "mount tmpfs")?;
+    let tree = detached::new("tmpfs", "tmpfs", &data, writable)?;
+    detached::attach(&tree, target.as_fd()).step(|| "mount tmpfs")?;
     for hierarchy in &plan.cgroup_v1 {
         attach_v1(tree.as_fd(), plan, mount, hierarchy)
             .map_err(|e| e.within(format!("cgroup {}", hierarchy.name)))?;
     }
-    mount_attr::change(&tree, false, mount.attributes.set & RDONLY, 0).step(|| "make it read-only")
+    let locked = Attributes { set: mount.attributes.set & Attributes::RDONLY, clear: 0 };
+    detached::change(&tree, false, locked).step(|| "make it read-only")
 }
 
 /// In a cgroup namespace a new mount shows its root. Without one it would wait for an RCU grace period
 /// (8–14 ms), and the host's mount shows the same.
 fn unified(plan: &RootfsPlan) -> Step<std::os::fd::OwnedFd> {
     if !plan.cgroup_namespace
-        && let Ok(tree) = clone_tree(CWD, "/sys/fs/cgroup", false)
+        && let Ok(tree) = detached::clone(CWD, "/sys/fs/cgroup", false)
         && rustix::fs::fstatfs(&tree).is_ok_and(|s| s.f_type as u64 == 0x6367_7270)
     {
         return Ok(tree);
     }
-    new_mount("cgroup2", "cgroup", &[], Attributes::default())?
-        .ok_or_else(|| StepError::plain("mount cgroup2"))
+    Ok(detached::new("cgroup2", "cgroup", &[], Attributes::default())?)
 }
 
 fn attach_v1(base: BorrowedFd<'_>, plan: &RootfsPlan, mount: &MountPlan, hierarchy: &CgroupV1) -> Step<()> {
@@ -58,14 +55,14 @@ fn attach_v1(base: BorrowedFd<'_>, plan: &RootfsPlan, mount: &MountPlan, hierarc
         if named {
             data.insert(0, "none".to_owned());
         }
-        new_mount("cgroup", "cgroup", &data, Attributes::default())?
-            .ok_or_else(|| StepError::plain("mount cgroup"))?
+        detached::new("cgroup", "cgroup", &data, Attributes::default())?
     } else {
         let path = hierarchy.directory.to_str().ok_or_else(|| StepError::plain("its path is not UTF-8"))?;
-        clone_tree(CWD, path, false).step(|| format!("open {path}"))?
+        detached::clone(CWD, path, false).step(|| format!("open {path}"))?
     };
-    mount_attr::change(&tree, false, mount.attributes.set, 0).step(|| "set mount attributes")?;
-    attach_tree(&tree, target.as_fd()).step(|| "mount")?;
+    detached::change(&tree, false, Attributes { clear: 0, ..mount.attributes })
+        .step(|| "set mount attributes")?;
+    detached::attach(&tree, target.as_fd()).step(|| "mount")?;
     // Programs look for each controller by its own name: cpu -> cpu,cpuacct
     for controller in hierarchy.controllers.iter().filter(|c| !c.contains('=') && **c != hierarchy.name) {
         match rustix::fs::symlinkat(name, base, controller.as_str()) {

@@ -3,9 +3,10 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
+use mounts::detached;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, makedev};
 
-use super::{attach_tree, clone_tree, inside};
+use super::inside;
 use crate::config::mounts::Kind;
 use crate::config::spec::Device;
 use crate::error::{Context, Step, StepError};
@@ -135,11 +136,11 @@ fn node(root: BorrowedFd<'_>, device: &Device) -> Step<()> {
 /// In a user namespace nodes can't be made: the host's is bound.
 fn bind_host(root: BorrowedFd<'_>, device: &Device) -> Step<()> {
     let path = device.path.to_str().ok_or_else(|| StepError::plain("its path is not UTF-8"))?;
-    let tree = clone_tree(CWD, path, false).step(|| "open the host's device")?;
+    let tree = detached::clone(CWD, path, false).step(|| "open the host's device")?;
     let stat = rustix::fs::fstat(&tree).step(|| "stat the host's device")?;
     if device.kind != "p" && stat.st_rdev != makedev(device.major as u32, device.minor as u32) {
         return Err(StepError::plain("the host's device of this name is another"));
     }
     let target = inside::make_file(root, &device.path).step(|| "create mount point")?;
-    attach_tree(&tree, target.as_fd()).step(|| "bind")
+    detached::attach(&tree, target.as_fd()).step(|| "bind")
 }

@@ -3,14 +3,12 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use mounts::{Attributes, detached};
 use nix::errno::Errno;
 use rustix::fs::{CWD, FileType, OFlags, makedev};
 
-use super::mount::new_mount;
-use super::{attach_tree, clone_tree, inside};
-use crate::config::mounts::{Attributes, RDONLY};
+use super::inside;
 use crate::error::{Context, Step, StepError};
-use crate::sys::mount_attr;
 
 /// Covers files with the null device and directories with an empty read-only tmpfs, one for all.
 pub(crate) fn hide(root: BorrowedFd<'_>, paths: &[String]) -> Step<()> {
@@ -28,12 +26,11 @@ pub(crate) fn hide(root: BorrowedFd<'_>, paths: &[String]) -> Step<()> {
         let result = match known {
             // Copies are made of the first one where it stands: before Linux 6.15 a tree that is not attached
             // can't be copied.
-            Some(first) => {
-                clone_tree(first.as_fd(), "", false).and_then(|tree| attach_tree(&tree, target.as_fd()))
-            }
+            Some(first) => detached::clone(first.as_fd(), "", false)
+                .and_then(|tree| detached::attach(&tree, target.as_fd())),
             none => {
                 let first = none.insert(if is_dir { empty_directory()? } else { null_device()? });
-                attach_tree(&*first, target.as_fd())
+                detached::attach(&*first, target.as_fd())
             }
         };
         result.step(|| format!("mask {path}"))?;
@@ -43,7 +40,7 @@ pub(crate) fn hide(root: BorrowedFd<'_>, paths: &[String]) -> Step<()> {
 
 /// The host's, opened before the pivot and looked at: the image's could be anything (CVE-2025-31133).
 fn null_device() -> Step<OwnedFd> {
-    let tree = clone_tree(CWD, "/dev/null", false).step(|| "open /dev/null")?;
+    let tree = detached::clone(CWD, "/dev/null", false).step(|| "open /dev/null")?;
     let stat = rustix::fs::fstat(&tree).step(|| "stat /dev/null")?;
     let is_char = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
     if !is_char || stat.st_rdev != makedev(1, 3) {
@@ -53,9 +50,8 @@ fn null_device() -> Step<OwnedFd> {
 }
 
 fn empty_directory() -> Step<OwnedFd> {
-    let attributes = Attributes { set: RDONLY, clear: 0 };
-    new_mount("tmpfs", "tmpfs", &["nr_blocks=1".to_owned(), "nr_inodes=1".to_owned()], attributes)?
-        .ok_or_else(|| StepError::plain("mount tmpfs"))
+    let least = ["nr_blocks=1".to_owned(), "nr_inodes=1".to_owned()];
+    Ok(detached::new("tmpfs", "tmpfs", &least, Attributes::read_only())?)
 }
 
 /// Binds each path on itself, read-only with all below it.
@@ -66,9 +62,9 @@ pub(crate) fn make_readonly(root: BorrowedFd<'_>, paths: &[String]) -> Step<()> 
             Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
             Err(e) => return Err(e).step(|| format!("make {path} read-only")),
         };
-        let tree = clone_tree(target.as_fd(), "", true).step(|| format!("make {path} read-only"))?;
-        mount_attr::change(&tree, true, RDONLY, 0).step(|| format!("make {path} read-only"))?;
-        attach_tree(&tree, target.as_fd()).step(|| format!("make {path} read-only"))?;
+        let tree = detached::clone(target.as_fd(), "", true).step(|| format!("make {path} read-only"))?;
+        detached::change(&tree, true, Attributes::read_only()).step(|| format!("make {path} read-only"))?;
+        detached::attach(&tree, target.as_fd()).step(|| format!("make {path} read-only"))?;
     }
     Ok(())
 }

@@ -4,16 +4,14 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use mounts::{Attributes, Options, detached};
 use nix::errno::Errno;
 use rustix::fs::{CWD, FileType, OFlags};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
-use rustix::mount::{fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen};
 
-use super::{attach_tree, cgroup, clone_tree, copy_up, dev, inside};
-use crate::config::mounts::{ATIME, Attributes, Kind, MountPlan, RDONLY};
-use crate::error::{Context, IntoErrno, Step, StepError};
+use super::{cgroup, copy_up, dev, inside};
+use crate::config::mounts::{Kind, MountPlan};
+use crate::error::{Context, Step, StepError};
 use crate::init::plan::RootfsPlan;
-use crate::sys::mount_attr;
 
 const PROC_MAGIC: u64 = 0x9fa0;
 
@@ -54,7 +52,7 @@ fn bind(
         Some(tree) => tree,
         None => {
             let text = source.to_str().ok_or_else(|| StepError::plain("the source is not UTF-8"))?;
-            clone_tree(CWD, text, recursive).step(|| format!("open {}", source.display()))?
+            detached::clone(CWD, text, recursive).step(|| format!("open {}", source.display()))?
         }
     };
     let stat = rustix::fs::fstat(&tree).step(|| "stat the source")?;
@@ -67,7 +65,7 @@ fn bind(
     let target = target.step(|| format!("create mount point {}", mount.destination.display()))?;
     check_proc(mount, &tree)?;
     change(&tree, false, mount.attributes)?;
-    attach_tree(&tree, target.as_fd()).step(|| "bind")?;
+    detached::attach(&tree, target.as_fd()).step(|| "bind")?;
     finish(tree.as_fd(), mount, Attributes::default())
 }
 
@@ -128,17 +126,17 @@ fn filesystem(
     };
     let target = target.step(|| format!("create mount point {}", mount.destination.display()))?;
     // /dev stays writable until it is filled.
-    let later = if dev::is_dev(&mount.destination) || mount.copy_up { RDONLY } else { 0 };
-    let attributes = Attributes { set: mount.attributes.set & !later, clear: mount.attributes.clear };
+    let later = if dev::is_dev(&mount.destination) || mount.copy_up { Attributes::RDONLY } else { 0 };
+    let attributes = mount.attributes.without(later);
     let mut options: Vec<String> = data.to_vec();
     if !plan.label.is_empty() && !matches!(fstype, "proc" | "sysfs" | "mqueue") {
         options.push(format!("context=\"{}\"", plan.label));
     }
-    let tree = new_mount(fstype, source, &options, attributes)?;
-    let tree = match tree {
-        Some(tree) => tree,
-        None => return classic(target.as_fd(), root, mount, fstype, source, &options, attributes),
-    };
+    // Overlay's lower directories may not fit into the new interface.
+    if options.iter().any(|o| o.len() > detached::LONGEST) || source.len() > detached::LONGEST {
+        return classic(target.as_fd(), root, mount, fstype, source, &options, attributes);
+    }
+    let tree = detached::new(fstype, source, &options, attributes)?;
     check_proc(mount, &tree)?;
     if fstype == "tmpfs" && !options.iter().any(|o| o.starts_with("mode=")) {
         // As runc: a tmpfs over a directory of the image keeps that directory's mode.
@@ -148,9 +146,9 @@ fn filesystem(
     }
     if mount.copy_up {
         copy_up::copy(target.as_fd(), tree.as_fd())?;
-        change(&tree, false, Attributes { set: mount.attributes.set & RDONLY, clear: 0 })?;
+        change(&tree, false, Attributes { set: mount.attributes.set & Attributes::RDONLY, clear: 0 })?;
     }
-    attach_tree(&tree, target.as_fd()).step(|| "mount")?;
+    detached::attach(&tree, target.as_fd()).step(|| "mount")?;
     finish(tree.as_fd(), mount, Attributes::default())
 }
 
@@ -158,45 +156,6 @@ fn set_mode(tree: &OwnedFd, mode: u32) -> rustix::io::Result<()> {
     let mode = rustix::fs::Mode::from_raw_mode(mode);
     let dir = rustix::fs::openat(tree, ".", OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
     rustix::fs::fchmod(dir, mode)
-}
-
-/// A new detached mount; `None` if its options don't fit into the new interface (values over 255 bytes:
-/// overlay's lower directories).
-pub(crate) fn new_mount(
-    fstype: &str,
-    source: &str,
-    data: &[String],
-    attributes: Attributes,
-) -> Step<Option<OwnedFd>> {
-    if data.iter().any(|o| o.len() > 255) || source.len() > 255 {
-        return Ok(None);
-    }
-    let fs =
-        fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).step(|| format!("open file system type {fstype:?}"))?;
-    if !source.is_empty() {
-        fsconfig_set_string(&fs, "source", source).step(|| format!("set source {source:?}"))?;
-    }
-    if attributes.set & RDONLY != 0 && !is_shared(fstype) {
-        fsconfig_set_flag(&fs, "ro").step(|| "set option \"ro\"")?;
-    }
-    for option in data {
-        let result = match option.split_once('=') {
-            Some((key, value)) => fsconfig_set_string(&fs, key, value.trim_matches('"')),
-            None => fsconfig_set_flag(&fs, option.as_str()),
-        };
-        result.step(|| format!("set option {option:?}"))?;
-    }
-    fsconfig_create(&fs).step(|| format!("mount {fstype}"))?;
-    let attrs = MountAttrFlags::from_bits_retain(attributes.set as u32);
-    fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attrs).map(Some).step(|| format!("mount {fstype}"))
-}
-
-/// File systems with one instance for several mounts: read-only must be the mount's property, not theirs.
-fn is_shared(fstype: &str) -> bool {
-    matches!(
-        fstype,
-        "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue" | "tmpfs" | "devpts" | "securityfs" | "bpf"
-    )
 }
 
 /// mount(2) with the target by its descriptor. Sound before the pivot only: /proc is the host's.
@@ -210,8 +169,10 @@ fn classic(
     attributes: Attributes,
 ) -> Step<()> {
     let path = format!("/proc/self/fd/{}", target.as_raw_fd());
-    let data = CString::new(data.join(",")).map_err(|_| StepError::plain("options contain a zero byte"))?;
-    rustix::mount::mount(source, path, fstype, rustix::mount::MountFlags::empty(), Some(data.as_c_str()))
+    let options = Options::parse(data);
+    let data = CString::new(options.data()).map_err(|_| StepError::plain("options contain a zero byte"))?;
+    let flags = rustix::mount::MountFlags::from_bits_retain(options.flags as u32);
+    rustix::mount::mount(source, path, fstype, flags, Some(data.as_c_str()))
         .step(|| format!("mount {fstype}"))?;
     let mounted = inside::open(root, &mount.destination, OFlags::PATH).step(|| "open what was mounted")?;
     finish(mounted.as_fd(), mount, attributes)
@@ -221,10 +182,11 @@ fn change(tree: impl AsFd, recursive: bool, attributes: Attributes) -> Step<()> 
     if attributes.is_empty() {
         return Ok(());
     }
-    let clear = if attributes.set & ATIME != 0 { attributes.clear | ATIME } else { attributes.clear };
-    match mount_attr::change(&tree, recursive, attributes.set, clear) {
+    match detached::change(&tree, recursive, attributes) {
         // A user namespace may not lift what the host locked: what was asked to be lifted stays as it is.
-        Err(Errno::EPERM) if clear != 0 => mount_attr::change(&tree, recursive, attributes.set, 0),
+        Err(e) if e.errno() == Some(libc::EPERM) && attributes.clear != 0 => {
+            detached::change(&tree, recursive, Attributes { clear: 0, ..attributes })
+        }
         other => other,
     }
     .step(|| "set mount attributes")
@@ -235,8 +197,7 @@ fn finish(mounted: BorrowedFd<'_>, mount: &MountPlan, attributes: Attributes) ->
     change(mounted, false, attributes)?;
     change(mounted, true, mount.recursive)?;
     for flags in &mount.propagation {
-        mount_attr::propagation(mounted, flags & libc::MS_REC != 0, flags & !libc::MS_REC)
-            .step(|| "change propagation")?;
+        detached::propagate(mounted, *flags).step(|| "change propagation")?;
     }
     Ok(())
 }
@@ -245,14 +206,12 @@ fn finish(mounted: BorrowedFd<'_>, mount: &MountPlan, attributes: Attributes) ->
 pub(crate) fn lock_dev(root: BorrowedFd<'_>, plan: &RootfsPlan) -> Step<()> {
     let wanted = |m: &&MountPlan| {
         dev::is_dev(&m.destination)
-            && m.attributes.set & RDONLY != 0
+            && m.attributes.is_read_only()
             && matches!(m.kind, Kind::Filesystem { .. })
     };
     if plan.mounts.iter().any(|m| wanted(&m)) {
         let dev = inside::open(root, Path::new("/dev"), OFlags::PATH).step(|| "open /dev")?;
-        mount_attr::change(&dev, false, RDONLY, 0)
-            .map_err(IntoErrno::into_errno)
-            .step(|| "make /dev read-only")?;
+        detached::change(&dev, false, Attributes::read_only()).step(|| "make /dev read-only")?;
     }
     Ok(())
 }

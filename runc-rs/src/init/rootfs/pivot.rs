@@ -2,11 +2,11 @@
 
 use std::os::fd::BorrowedFd;
 
+use mounts::detached;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::UnmountFlags;
 
 use crate::error::{Context, Step};
-use crate::sys::mount_attr;
 
 /// The usual way: afterwards the host's tree is not mounted here any more.
 pub(crate) fn pivot(root: BorrowedFd<'_>) -> Step<()> {
@@ -17,7 +17,7 @@ pub(crate) fn pivot(root: BorrowedFd<'_>) -> Step<()> {
     rustix::process::pivot_root(".", ".").step(|| "pivot_root")?;
     // By its descriptor: "." is the new root, whose shared mounts are to stay shared. A shared old root would
     // hand its unmounting, and that of all below it, to the host.
-    mount_attr::propagation(&old, true, libc::MS_SLAVE).step(|| "detach the old root's propagation")?;
+    detached::propagate(&old, libc::MS_SLAVE | libc::MS_REC).step(|| "detach the old root's propagation")?;
     rustix::process::fchdir(&old).step(|| "enter the old root")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).step(|| "unmount the old root")?;
     rustix::process::chdir("/").step(|| "enter the new root")
