@@ -143,6 +143,16 @@ impl From<Error> for Status {
     }
 }
 
+/// A status of tonic's own in the code and words of Go's gRPC, which clients know; others as they are.
+pub fn as_go_says(status: Status) -> Status {
+    let Some(sizes) = status.message().strip_prefix("Error, decoded message length too large: found ") else {
+        return status;
+    };
+    let mut numbers = sizes.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
+    let (found, limit) = (numbers.next().unwrap_or("?"), numbers.next().unwrap_or("?"));
+    Status::resource_exhausted(format!("grpc: received message larger than max ({found} vs. {limit})"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

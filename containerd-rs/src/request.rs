@@ -26,7 +26,8 @@ impl Scope {
     pub fn of(metadata: &MetadataMap) -> Result<Self> {
         let text = |key| metadata.get(key).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty());
         let namespace = text(NAMESPACE).ok_or_else(|| Error::precondition("namespace is required"))?;
-        check_identifier(namespace)?;
+        check_identifier(namespace)
+            .map_err(|error| Error::new(error.kind(), "namespace validation").because(error))?;
         Ok(Self { namespace: namespace.to_owned(), lease: text(LEASE).map(str::to_owned) })
     }
 }

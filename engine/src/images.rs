@@ -12,6 +12,8 @@ mod list;
 mod pull;
 mod pull_progress;
 mod reference_index;
+mod refusal;
+mod registry_auth;
 mod remove;
 mod tag;
 
@@ -25,8 +27,9 @@ use containerd_client::Client;
 pub use self::{
     document::Parsed,
     hosts::Hosts,
-    pull::{Line, Pull, Pulled, RegistryAuth},
+    pull::{Line, Pull, Pulled},
     reference_index::{DANGLING, Image},
+    registry_auth::RegistryAuth,
 };
 use crate::events::Events;
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::crafted::{CraftedImage, MANIFEST, digest};
 use crate::netns::Netns;
+use crate::token_server::TokenServer;
 
 /// An answer to a request for one path.
 #[derive(Clone, Debug)]
@@ -41,7 +42,16 @@ impl Answer {
     }
 }
 
-type Answers = Arc<Mutex<HashMap<String, Answer>>>;
+/// How docker knows a registry.
+pub(crate) const API: (&str, &str) = ("Docker-Distribution-Api-Version", "registry/2.0");
+
+type Answers = Arc<Mutex<Served>>;
+
+#[derive(Debug, Default)]
+struct Served {
+    by_path: HashMap<String, Answer>,
+    tokens: Option<TokenServer>,
+}
 
 /// A plain HTTP server in a test's network namespace. It lives as long as the test's process; what
 /// it has not been told about is 404.
@@ -58,7 +68,9 @@ impl FakeRegistry {
     /// The namespace can't be entered, or nothing can be bound there.
     pub fn start(netns: &Netns) -> Self {
         let answers = Answers::default();
-        answers.lock().expect("new").insert("/v2/".into(), Answer::ok("application/json", "{}"));
+        lock(&answers)
+            .by_path
+            .insert("/v2/".into(), Answer::ok("application/json", "{}").header(API.0, API.1));
         let (path, served) = (netns.path(), answers.clone());
         let (sender, port) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -87,7 +99,12 @@ impl FakeRegistry {
 
     /// Answers a path from now on.
     pub fn answer(&self, path: &str, answer: Answer) {
-        lock(&self.answers).insert(path.to_owned(), answer);
+        lock(&self.answers).by_path.insert(path.to_owned(), answer);
+    }
+
+    /// From now on shows things to bearers of a token alone, and is the token server too.
+    pub fn want_tokens(&self, tokens: TokenServer) {
+        lock(&self.answers).tokens = Some(tokens);
     }
 
     /// Serves an image as `repo:1`.
@@ -113,7 +130,7 @@ impl FakeRegistry {
     }
 }
 
-fn lock(answers: &Answers) -> MutexGuard<'_, HashMap<String, Answer>> {
+fn lock(answers: &Answers) -> MutexGuard<'_, Served> {
     answers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -121,10 +138,26 @@ fn lock(answers: &Answers) -> MutexGuard<'_, HashMap<String, Answer>> {
 fn serve(stream: &TcpStream, answers: &Answers) -> Option<()> {
     let mut lines = BufReader::new(stream).lines();
     let request = lines.next()?.ok()?;
-    while !lines.next()?.ok()?.is_empty() {}
+    let mut authorization = String::new();
+    loop {
+        let line = lines.next()?.ok()?;
+        match line.split_once(": ") {
+            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
+                value.clone_into(&mut authorization)
+            }
+            None if line.is_empty() => break,
+            _ => {}
+        }
+    }
     let mut words = request.split(' ');
     let (method, path) = (words.next()?, words.next()?);
-    let answer = lock(answers).get(path).cloned().unwrap_or_else(|| Answer::status(404));
+    let port = stream.local_addr().ok()?.port();
+    let answer = {
+        let served = lock(answers);
+        let gate =
+            served.tokens.as_ref().and_then(|tokens| tokens.gate(port, (method, path), &authorization));
+        gate.or_else(|| served.by_path.get(path).cloned()).unwrap_or_else(|| Answer::status(404))
+    };
     let mut head = format!("HTTP/1.1 {} Status\r\nConnection: close\r\n", answer.status);
     head += &format!("Content-Length: {}\r\n", answer.body.len());
     for (name, value) in &answer.headers {

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{BusyboxImage, Daemon, Netns, wait};
+use crate::{BusyboxImage, Daemon, Netns, Output, wait};
 
 /// The port it listens on; the network namespace is the test's own.
 const PORT: u16 = 5000;
 const SECURE_PORT: u16 = 5443;
+const GUARDED_PORT: u16 = 5001;
 /// On the loopback interface, but none of the addresses that clients take for insecure.
 const SECURE_ADDRESS: &str = "10.99.0.1";
 
@@ -19,6 +20,8 @@ pub struct Registry {
     pub address: String,
     /// Folder with the `ca.crt` of a registry that speaks TLS.
     pub certificates: Option<PathBuf>,
+    /// `USER:PASSWORD` of one that asks who asks.
+    pub user: Option<&'static str>,
 }
 
 impl Registry {
@@ -27,7 +30,7 @@ impl Registry {
     /// # Panics
     /// It doesn't come up.
     pub fn start(netns: &Netns, dir: &Path) -> Self {
-        Self::serve(netns, &dir.join("registry"), &format!("127.0.0.1:{PORT}"), None)
+        Self::serve(netns, &dir.join("registry"), &format!("127.0.0.1:{PORT}"), None, None)
     }
 
     /// Starts one on `port` whose data in `data` are kept from run to run.
@@ -35,7 +38,7 @@ impl Registry {
     /// # Panics
     /// It doesn't come up.
     pub fn start_on(netns: &Netns, data: &Path, port: u16) -> Self {
-        Self::serve(netns, data, &format!("127.0.0.1:{port}"), None)
+        Self::serve(netns, data, &format!("127.0.0.1:{port}"), None, None)
     }
 
     /// Starts one that speaks plain HTTP on the address of the secure one, which must have been started.
@@ -43,7 +46,7 @@ impl Registry {
     /// # Panics
     /// It doesn't come up.
     pub fn start_plain(netns: &Netns, dir: &Path) -> Self {
-        Self::serve(netns, &dir.join("plain-registry"), &format!("{SECURE_ADDRESS}:{PORT}"), None)
+        Self::serve(netns, &dir.join("plain-registry"), &format!("{SECURE_ADDRESS}:{PORT}"), None, None)
     }
 
     /// Starts one that speaks TLS, with a certificate of an authority that nobody knows, on an address that
@@ -58,10 +61,25 @@ impl Registry {
         std::fs::create_dir_all(&certificates).expect("make a folder of certificates");
         certify(&certificates);
         let address = format!("{SECURE_ADDRESS}:{SECURE_PORT}");
-        Self::serve(netns, &dir.join("secure-registry"), &address, Some(certificates))
+        Self::serve(netns, &dir.join("secure-registry"), &address, Some(certificates), None)
     }
 
-    fn serve(netns: &Netns, data: &Path, address: &str, certificates: Option<PathBuf>) -> Self {
+    /// Starts one on 127.0.0.1 that lets in `me` with the password `secret` alone (basic authorization).
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    pub fn start_guarded(netns: &Netns, dir: &Path) -> Self {
+        let address = format!("127.0.0.1:{GUARDED_PORT}");
+        Self::serve(netns, &dir.join("guarded-registry"), &address, None, Some("me:secret"))
+    }
+
+    fn serve(
+        netns: &Netns,
+        data: &Path,
+        address: &str,
+        certificates: Option<PathBuf>,
+        user: Option<&'static str>,
+    ) -> Self {
         std::fs::create_dir_all(data).expect("make the registry's folder");
         let mut text = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp:\n  addr: {address}\n",
@@ -73,6 +91,13 @@ impl Registry {
                 "  tls: {{certificate: {folder}/server.crt, key: {folder}/server.key}}\n"
             ));
         }
+        if let Some(user) = user {
+            let file = data.with_extension("htpasswd");
+            let (name, password) = user.split_once(':').expect("USER:PASSWORD");
+            let made = Output::of(Command::new("htpasswd").args(["-Bbn", name, password])).ok();
+            std::fs::write(&file, made).expect("write the registry's users");
+            text.push_str(&format!("auth:\n  htpasswd: {{realm: guarded, path: {}}}\n", file.display()));
+        }
         let config = data.with_extension("yml");
         std::fs::write(&config, text).expect("write the registry's configuration");
         let mut command = netns.command("docker-registry");
@@ -82,9 +107,10 @@ impl Registry {
         wait::eventually("the registry answers", || {
             daemon.assert_alive();
             let mut curl = netns.command("curl");
+            curl.args(user.map(|user| format!("-u{user}")));
             curl.args(["-fsk", "-o", "/dev/null", &url]).status().ok()?.success().then_some(())
         });
-        Self { daemon, address: address.to_owned(), certificates }
+        Self { daemon, address: address.to_owned(), certificates, user }
     }
 
     /// `HOST:PORT/NAME`.
@@ -109,6 +135,7 @@ impl Registry {
         let target = format!("docker://{}", self.name(name));
         let mut skopeo = netns.command("skopeo");
         skopeo.args(["--insecure-policy", "copy", "--all", "--dest-tls-verify=false", source, &target]);
+        skopeo.args(self.user.map(|user| format!("--dest-creds={user}")));
         let output = skopeo.output().expect("run skopeo");
         assert!(output.status.success(), "skopeo: {}", String::from_utf8_lossy(&output.stderr));
     }

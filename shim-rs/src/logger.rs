@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use logfile::{BinaryLogger, LogWriter, Stream};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::descriptors;
-use crate::poller::{Poller, Token};
+use crate::poller::{Interest, Poller, Token};
 use crate::stdio::pump::Pumps;
 use crate::stdio::sink::{Sink, Tee};
 
-/// Logs until both outputs have ended.
+/// Logs until both outputs have ended, or until Go's shim, which deletes the task, says so with SIGTERM: what the
+/// container has written is in the pipes by then and is taken first.
 pub(crate) fn run(logger: &BinaryLogger) -> anyhow::Result<()> {
     let outputs = [
         (descriptors::LOGGER_STDOUT, Stream::Stdout, logger.log.tee.clone()),
@@ -27,9 +30,15 @@ pub(crate) fn run(logger: &BinaryLogger) -> anyhow::Result<()> {
         sources.push((source, stream, tee));
     }
     let ready = descriptors::take(descriptors::LOGGER_READY).context("take the ready pipe")?;
+    // Before "ready" is said: nobody signals earlier.
+    let farewell = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
+    farewell.thread_block().context("block signals")?;
+    let farewell = SignalFd::with_flags(&farewell, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        .context("open a signalfd")?;
     let writer = LogWriter::open(&logger.log).context("open the log")?;
     let writer = Rc::new(RefCell::new(writer));
     let poller = Poller::new()?;
+    poller.add(&farewell, Token::Signals, Interest::Read)?;
     let mut pumps = Pumps::default();
     let owner = (String::new(), String::new());
     for (source, stream, tee) in sources {
@@ -49,6 +58,11 @@ pub(crate) fn run(logger: &BinaryLogger) -> anyhow::Result<()> {
             match ready.token {
                 Token::PumpSource(id) => pumps.source_ready(id, &poller),
                 Token::PumpSink(id) => pumps.sink_ready(id, &poller),
+                Token::Signals => {
+                    while let Ok(Some(_)) = farewell.read_signal() {}
+                    pumps.drain(&owner, &poller);
+                    pumps.release(&owner, &poller);
+                }
                 _ => {}
             }
         }

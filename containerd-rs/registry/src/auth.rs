@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
-use crate::error::{RegistryError, Result, deepest, shown};
+use crate::error::{self, RegistryError, Result, shown};
 use challenge::{Challenge, Scheme};
 
 /// Largest answer of a token server, in bytes.
@@ -88,7 +88,7 @@ impl Authorizer {
         headers.get(scope).or_else(|| headers.get("")).cloned()
     }
 
-    /// Answers a host's challenges. False: there is nothing (new) to show.
+    /// Answers a host's challenges.
     pub(crate) async fn answer(
         &self,
         http: &reqwest::Client,
@@ -97,13 +97,13 @@ impl Authorizer {
         scope: &str,
         challenges: &[String],
         rejected: Option<&HeaderValue>,
-    ) -> Result<bool> {
+    ) -> Result<Answered> {
         let mut headers = self.headers.lock().await;
         // Another request has answered meanwhile.
         if let Some(known) = headers.get(scope).or_else(|| headers.get(""))
             && Some(known) != rejected
         {
-            return Ok(true);
+            return Ok(Answered::New);
         }
         headers.remove(scope);
         let host = authority(base);
@@ -111,6 +111,7 @@ impl Authorizer {
         if let Some(Credentials::Header(value)) = &credentials {
             return Ok(insert(&mut headers, "", value, rejected));
         }
+        let mut answered = Answered::Nothing;
         for challenge in challenge::parse(challenges) {
             match challenge.scheme {
                 Scheme::Bearer => {
@@ -122,11 +123,23 @@ impl Authorizer {
                         let value = format!("Basic {}", STANDARD.encode(format!("{username}:{secret}")));
                         return Ok(insert(&mut headers, "", &value, rejected));
                     }
+                    answered = Answered::NoCredentials;
                 }
             }
         }
-        Ok(false)
+        Ok(answered)
     }
+}
+
+/// What could be shown to a host that asks who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// Something that it hasn't rejected yet.
+    New,
+    /// Nothing new.
+    Nothing,
+    /// It wants a user and a password, and there are none.
+    NoCredentials,
 }
 
 fn insert(
@@ -134,15 +147,15 @@ fn insert(
     scope: &str,
     value: &str,
     rejected: Option<&HeaderValue>,
-) -> bool {
-    let Ok(mut value) = HeaderValue::from_str(value) else { return false };
+) -> Answered {
+    let Ok(mut value) = HeaderValue::from_str(value) else { return Answered::Nothing };
     value.set_sensitive(true);
     if Some(&value) == rejected {
         headers.remove(scope);
-        return false;
+        return Answered::Nothing;
     }
     headers.insert(scope.to_owned(), value);
-    true
+    Answered::New
 }
 
 pub(crate) fn authority(url: &Url) -> String {
@@ -198,23 +211,24 @@ async fn token(
             _ => request,
         }
     };
-    let mut answer = request.send().await.map_err(|error| RegistryError::Unreachable {
-        method: "token".to_owned(),
-        url: shown(&url),
-        cause: deepest(&error),
-    })?;
-    if !answer.status().is_success() {
-        return Err(RegistryError::Unauthorized {
-            object: authority(base),
-            message: format!("failed to fetch a token from {}: {}", shown(&url), answer.status()),
-        });
-    }
+    let mut answer = request.send().await.map_err(|source| error::unreachable("token", &url, &source))?;
+    let status = answer.status();
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = answer.chunk().await {
         body.extend_from_slice(&chunk);
         if body.len() > MAX_TOKEN {
             return Err(RegistryError::TooLarge { object: shown(&url), limit: MAX_TOKEN as u64 });
         }
+    }
+    if !status.is_success() {
+        let cause = match error::words(&body) {
+            told if !told.is_empty() => told,
+            _ if status == http::StatusCode::UNAUTHORIZED => {
+                "unauthorized: authentication required".to_owned()
+            }
+            _ => format!("failed to fetch a token from {}: {status}", shown(&url)),
+        };
+        return Err(RegistryError::Unauthorized { cause });
     }
     let token: Token = serde_json::from_slice(&body).map_err(|_| RegistryError::BadAnswer {
         url: shown(&url),

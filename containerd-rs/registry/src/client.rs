@@ -5,24 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 use oci::Reference;
 use reqwest::Response;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use crate::auth::{Authorizer, CredentialSource, NoCredentials};
-use crate::error::{RegistryError, Result, deepest, shown, words};
+use crate::auth::{Answered, Authorizer, CredentialSource, NoCredentials};
+use crate::error::{RegistryError, Result, deepest, shown, unreachable};
 use crate::hosts::{self, Host, bad};
+use crate::refusal::{challenges, of_request, title};
 use crate::retry;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest silence in the middle of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_REDIRECTS: usize = 10;
-/// Most bytes of an error's body that are read.
-const MAX_ERROR_BODY: usize = 64 << 10;
 
 /// How registries are to be reached.
 #[derive(Clone, Debug)]
@@ -72,17 +71,21 @@ impl Client {
     /// # Errors
     /// The hosts' configuration or a certificate can't be used.
     pub fn repository(&self, reference: &Reference) -> Result<Repository> {
+        let endpoints = self.endpoints(reference.domain())?;
+        let inner = Inner { name: reference.name(), path: reference.path().to_owned(), endpoints };
+        Ok(Repository { inner: Arc::new(inner) })
+    }
+
+    /// The hosts of a domain, first choice first.
+    pub(crate) fn endpoints(&self, domain: &str) -> Result<Vec<Endpoint>> {
         let settings = &self.settings;
         let hosts = hosts::of_domain(
-            reference.domain(),
+            domain,
             settings.hosts_dir.as_deref(),
             settings.default_scheme.as_deref(),
             settings.is_insecure,
         )?;
-        let endpoints =
-            hosts.into_iter().map(|host| Endpoint::new(host, settings)).collect::<Result<Vec<_>>>()?;
-        let inner = Inner { name: reference.name(), path: reference.path().to_owned(), endpoints };
-        Ok(Repository { inner: Arc::new(inner) })
+        hosts.into_iter().map(|host| Endpoint::new(host, settings)).collect()
     }
 }
 
@@ -179,7 +182,7 @@ impl Endpoint {
                     let https = self.host.base("https")?;
                     match self.http.get(https).send().await {
                         Ok(_) => "https",
-                        Err(error) if deepest(&error).contains("refused") => "http",
+                        Err(error) if deepest(&error).contains("Connection refused") => "http",
                         Err(error) => {
                             tracing::debug!(%error, host = self.host.authority, "no TLS; plain HTTP is tried");
                             "http"
@@ -212,12 +215,19 @@ impl Endpoint {
                     let challenges = challenges(&answer);
                     let credentials = self.settings.credentials.as_ref();
                     let rejected = authorization.as_ref();
-                    let is_new = self
+                    let answered = self
                         .auth
                         .answer(&self.http, credentials, &base, ask.scope, &challenges, rejected)
-                        .await?;
-                    if !is_new {
-                        return Ok(answer);
+                        .await
+                        .map_err(|error| of_request(&ask.method, &url, error))?;
+                    match answered {
+                        Answered::New => {}
+                        Answered::Nothing => return Ok(answer),
+                        Answered::NoCredentials => {
+                            let cause = "no basic auth credentials".to_owned();
+                            let error = RegistryError::Unauthorized { cause };
+                            return Err(of_request(&ask.method, &url, error));
+                        }
                     }
                 }
                 Ok(answer) if is_safe && retry::may_pass(answer.status()) && failed + 1 < retry::TRIES => {
@@ -255,11 +265,7 @@ impl Endpoint {
                 request = request.body(body().await.map_err(Failure::Final)?);
             }
             let answer = request.send().await.map_err(|error| {
-                let failure = RegistryError::Unreachable {
-                    method: title(&ask.method),
-                    url: shown(&url),
-                    cause: deepest(&error),
-                };
+                let failure = unreachable(&title(&ask.method), &url, &error);
                 // A refused or unknown host will not be there in a moment; a broken line may.
                 if error.is_connect() { Failure::Final(failure) } else { Failure::Passing(failure) }
             })?;
@@ -310,45 +316,6 @@ enum Failure {
     /// May be gone in a moment.
     Passing(RegistryError),
     Final(RegistryError),
-}
-
-/// The error that a refusing answer stands for.
-pub(crate) async fn refusal(answer: Response, method: &Method, object: &str) -> RegistryError {
-    let (status, url) = (answer.status(), shown(answer.url()));
-    let mut answer = answer;
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_ERROR_BODY {
-            break;
-        }
-    }
-    let message = words(&body);
-    let or = |fallback: &str| if message.is_empty() { fallback.to_owned() } else { message.clone() };
-    let object = object.to_owned();
-    match status {
-        StatusCode::NOT_FOUND => {
-            RegistryError::NotFound { object, message: or("manifest unknown: manifest unknown") }
-        }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            RegistryError::Unauthorized { object, message: or("authentication required") }
-        }
-        _ => {
-            let message = if message.is_empty() { message } else { format!(": {message}") };
-            RegistryError::Status { method: title(method), url, status, message }
-        }
-    }
-}
-
-fn challenges(answer: &Response) -> Vec<String> {
-    let values = answer.headers().get_all(WWW_AUTHENTICATE).iter();
-    values.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
-}
-
-/// `Get`, `Head`: as Go writes methods in errors.
-pub(crate) fn title(method: &Method) -> String {
-    let text = method.as_str().to_ascii_lowercase();
-    text[..1].to_uppercase() + &text[1..]
 }
 
 fn http_client(host: &Host, settings: &Settings) -> Result<reqwest::Client> {

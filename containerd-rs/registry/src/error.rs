@@ -26,16 +26,11 @@ pub enum RegistryError {
         /// The registry's words, such as `manifest unknown: manifest unknown`.
         message: String,
     },
-    /// Credentials are missing or wrong.
-    #[error(
-        "pull access denied for {object}, repository does not exist or may require authorization: \
-         unauthorized: {message}"
-    )]
+    /// Credentials are missing, wrong or not enough.
+    #[error("pull access denied, repository does not exist or may require authorization: {cause}")]
     Unauthorized {
-        /// What was asked for.
-        object: String,
-        /// The registry's words.
-        message: String,
+        /// The registry's words, or what wasn't shown to it.
+        cause: String,
     },
     /// Any other refusal.
     #[error("unexpected status from {method} request to {url}: {status}{message}")]
@@ -114,12 +109,24 @@ pub(crate) fn deepest(error: &(dyn StdError + 'static)) -> String {
     while let Some(source) = deepest.source() {
         deepest = source;
     }
-    let text = deepest.to_string();
-    // As Go has it, which clients match on.
-    match text.find("Connection refused") {
-        Some(_) => "connect: connection refused".to_owned(),
-        None => text,
-    }
+    deepest.to_string()
+}
+
+/// Why nobody could be reached at `url`, as Go has it, which clients match on.
+pub(crate) fn unreachable(method: &str, url: &url::Url, error: &(dyn StdError + 'static)) -> RegistryError {
+    let host = url.host_str().unwrap_or_default();
+    let text = deepest(error);
+    let cause = if text.contains("Connection refused") {
+        let port = url.port_or_known_default().unwrap_or_default();
+        format!("dial tcp {host}:{port}: connect: connection refused")
+    } else if text.contains("failed to lookup address") {
+        format!("dial tcp: lookup {host}: no such host")
+    } else if text.contains("UnknownIssuer") {
+        "x509: certificate signed by unknown authority".to_owned()
+    } else {
+        text
+    };
+    RegistryError::Unreachable { method: method.to_owned(), url: shown(url), cause }
 }
 
 /// A URL for people: the query may hold secrets.
@@ -129,11 +136,14 @@ pub(crate) fn shown(url: &url::Url) -> String {
     url.to_string()
 }
 
-/// The registry's own words in an error's body: `code: message` of each error.
+/// The registry's own words in an error's body: `code: message` of each error; a token server's `details`.
 pub(crate) fn words(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Errors {
+        #[serde(default)]
         errors: Vec<One>,
+        #[serde(default)]
+        details: String,
     }
     #[derive(serde::Deserialize)]
     struct One {
@@ -142,8 +152,11 @@ pub(crate) fn words(body: &[u8]) -> String {
         #[serde(default)]
         message: String,
     }
-    let Ok(errors) = serde_json::from_slice::<Errors>(body) else { return String::new() };
+    let Ok(told) = serde_json::from_slice::<Errors>(body) else { return String::new() };
     let one = |error: &One| format!("{}: {}", error.code.to_lowercase().replace('_', " "), error.message);
-    let text = errors.errors.iter().map(one).collect::<Vec<_>>().join("; ");
+    let mut text = told.errors.iter().map(one).collect::<Vec<_>>().join("; ");
+    if text.is_empty() && !told.details.is_empty() {
+        text = format!("unauthorized: {}", told.details);
+    }
     text.chars().filter(|c| !c.is_control()).take(500).collect()
 }

@@ -9,8 +9,9 @@ use oci::{Descriptor, media_type};
 use reqwest::Response;
 use url::Url;
 
-use crate::client::{Ask, Endpoint, Repository, refusal};
+use crate::client::{Ask, Endpoint, Repository};
 use crate::error::{RegistryError, Result, deepest, shown};
+use crate::refusal::refusal;
 use crate::retry;
 
 /// The bytes of a blob from an offset on: exactly as many as the descriptor says, or an error. The

@@ -10,7 +10,9 @@ mod error;
 mod fetch;
 mod headers;
 mod hosts;
+mod login;
 mod push;
+mod refusal;
 mod resolve;
 mod retry;
 

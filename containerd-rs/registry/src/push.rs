@@ -10,8 +10,9 @@ use http::{HeaderValue, Method, StatusCode};
 use oci::{Descriptor, Digest};
 use url::Url;
 
-use crate::client::{Ask, Endpoint, Repository, refusal};
+use crate::client::{Ask, Endpoint, Repository};
 use crate::error::{RegistryError, Result, shown};
+use crate::refusal::refusal;
 use crate::retry;
 
 /// Where the bytes of a blob come from; opened anew for every try.

@@ -7,8 +7,9 @@ use oci::image::MAX_DOCUMENT;
 use oci::{Descriptor, Digest, Hasher};
 use reqwest::Response;
 
-use crate::client::{Ask, Endpoint, Repository, refusal};
+use crate::client::{Ask, Endpoint, Repository};
 use crate::error::{RegistryError, Result, shown};
+use crate::refusal::refusal;
 
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 
@@ -107,16 +108,13 @@ impl Repository {
     }
 
     async fn body_of(&self, mut answer: Response, object: &str, limit: u64) -> Result<Bytes> {
-        let url = shown(answer.url());
+        let url = answer.url().clone();
         let mut bytes = Vec::new();
         loop {
             match answer.chunk().await {
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
                 Ok(None) => return Ok(bytes.into()),
-                Err(error) => {
-                    let cause = crate::error::deepest(&error);
-                    return Err(RegistryError::Unreachable { method: "Get".to_owned(), url, cause });
-                }
+                Err(error) => return Err(crate::error::unreachable("Get", &url, &error)),
             }
             if bytes.len() as u64 > limit {
                 return Err(RegistryError::TooLarge { object: object.to_owned(), limit });

@@ -1,4 +1,4 @@
-//! One request's failure stays its own: panics become answers, unknown services are named.
+//! One request's failure stays its own: panics become answers, unknown services and methods are named.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -6,10 +6,12 @@ use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
+use tonic::{Code, Status};
 use tower::{Layer, Service};
+
+use crate::error::as_go_says;
 
 /// Answers a request that panics with status Internal.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +48,27 @@ where
         tracing::debug!(%method, "request");
         let answer = AssertUnwindSafe(self.0.call(request)).catch_unwind();
         Box::pin(async move {
-            answer.await.unwrap_or_else(|_| {
+            let Ok(answer) = answer.await else {
                 tracing::error!(%method, "the request panicked");
-                Ok(Status::internal(format!("{method} failed by a mistake of the daemon's")).into_http())
+                let text = format!("{method} failed by a mistake of the daemon's");
+                return Ok(Status::internal(text).into_http());
+            };
+            let answer = answer?;
+            Ok(match Status::from_header_map(answer.headers()) {
+                Some(status) if status.code() == Code::Unimplemented && status.message().is_empty() => {
+                    unknown_method(&method).into_http()
+                }
+                Some(status) if status.code() == Code::OutOfRange => as_go_says(status).into_http(),
+                _ => answer,
             })
         })
     }
+}
+
+/// A method that a service lacks, in the words of Go's gRPC.
+fn unknown_method(path: &str) -> Status {
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+    Status::unimplemented(format!("unknown method {method} for service {service}"))
 }
 
 /// Answers for services the daemon doesn't have, in the words of Go's gRPC.

@@ -9,17 +9,20 @@ use crate::request::check_identifier;
 /// Invalid argument.
 pub fn check_topic(topic: &str) -> Result<()> {
     if topic.is_empty() {
-        return Err(Error::invalid("topic is required"));
+        return Err(Error::invalid("envelope topic \"\": must not be empty"));
     }
     let Some(names) = topic.strip_prefix('/') else {
-        return Err(Error::invalid(format!("topic {topic:?}: must start with '/'")));
+        return Err(Error::invalid(format!("envelope topic {topic:?}: must start with '/'")));
     };
     if names.is_empty() {
-        return Err(Error::invalid(format!("topic {topic:?}: must have at least one component")));
+        return Err(Error::invalid(format!("envelope topic {topic:?}: must have at least one component")));
     }
     names.split('/').try_for_each(|name| {
-        check_identifier(name)
-            .map_err(|error| Error::invalid(format!("topic {topic:?}: component {name:?}: {error}")))
+        check_identifier(name).map_err(|error| {
+            Error::invalid(format!(
+                "envelope topic {topic:?}: failed validation on component {name:?}: {error}"
+            ))
+        })
     })
 }
 

@@ -41,7 +41,8 @@ impl Containers<'_> {
     /// # Errors
     /// It exists, or a field is missing or wrong.
     pub fn create(&self, ns: &str, mut container: Container) -> Result<Container> {
-        check(&container)?;
+        check(&container)
+            .map_err(|error| Error::new(error.kind(), "create container failed validation").because(error))?;
         container.created_at = tables::now();
         container.updated_at = container.created_at;
         self.0.write(|txn| {
@@ -94,7 +95,7 @@ impl Containers<'_> {
             if tables::remove(txn, CONTAINERS, ns, id)? {
                 Ok(())
             } else {
-                Err(Error::not_found(format!("container {id:?}")))
+                Err(Error::not_found(format!("cannot delete container {id:?} in namespace {ns:?}")))
             }
         })?;
         self.0.changes().deleted();
@@ -126,8 +127,8 @@ fn check(container: &Container) -> Result<()> {
     if container.extensions.keys().any(String::is_empty) {
         return Err(Error::invalid("container.Extension keys must not be zero-length"));
     }
-    if !container.snapshotter.is_empty() && container.snapshot_key.is_empty() {
-        return Err(Error::invalid("container.SnapshotKey must be set if container.Snapshotter is set"));
+    if !container.snapshot_key.is_empty() && container.snapshotter.is_empty() {
+        return Err(Error::invalid("container.Snapshotter must be set if container.SnapshotKey is set"));
     }
     Ok(())
 }

@@ -187,7 +187,7 @@ fn field(image: &Image, path: &[&str]) -> Option<String> {
 
 fn check(image: &Image) -> Result<()> {
     if image.name.is_empty() {
-        return Err(Error::invalid("image name must not be empty"));
+        return Err(Error::invalid("Image.Name required"));
     }
     labels::check(&image.labels)?;
     let target = image.target.clone().unwrap_or_default();
@@ -195,10 +195,10 @@ fn check(image: &Image) -> Result<()> {
         return Err(Error::invalid(format!("Target.Digest {:?} not valid", target.digest)));
     }
     if target.size <= 0 {
-        return Err(Error::invalid(format!("Target.Size for {:?} must be greater than zero", image.name)));
+        return Err(Error::invalid("Target.Size must be greater than zero"));
     }
     if target.media_type.is_empty() {
-        return Err(Error::invalid(format!("Target.MediaType for {:?} must be set", image.name)));
+        return Err(Error::invalid("Target.MediaType must be set"));
     }
     Ok(())
 }

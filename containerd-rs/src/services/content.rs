@@ -151,7 +151,13 @@ impl Content for ContentService {
     ) -> std::result::Result<Response<StatusResponse>, Status> {
         let scope = Scope::of(request.metadata())?;
         let (store, reference) = (self.store.clone(), request.into_inner().r#ref);
-        let status = blocking(move || store.status(&scope.namespace, &reference)).await?;
+        let status = blocking(move || {
+            let failed = |error: Error| {
+                Error::new(error.kind(), format!("could not get status for ref {reference:?}")).because(error)
+            };
+            store.status(&scope.namespace, &reference).map_err(failed)
+        })
+        .await?;
         Ok(Response::new(StatusResponse { status: Some(encode(status)) }))
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use prost::Message;
 use proto::containerd::services::events::ttrpc::v1::ForwardRequest;
 use proto::status::Code;
-use proto::ttrpc::{Decoded, Decoder, Frame, KIND_REQUEST, Response, encode_response};
+use proto::ttrpc::{Decoded, Decoder, Frame, KIND_DATA, KIND_REQUEST, Response, encode_response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
@@ -71,6 +71,9 @@ async fn connection(mut stream: UnixStream, exits: &Exits) -> std::io::Result<()
                         Response::error(Code::InvalidArgument, "StreamID must be odd and rising")
                     };
                     (frame.stream, response)
+                }
+                Decoded::Frame(frame) if frame.kind == KIND_DATA => {
+                    (frame.stream, Response::error(Code::InvalidArgument, "StreamID is no longer active"))
                 }
                 Decoded::Frame(_) => continue,
             };

@@ -30,9 +30,6 @@ impl TasksService {
     }
 
     async fn container(&self, namespace: &str, id: &str) -> Result<Container> {
-        if id.is_empty() {
-            return Err(Error::invalid("container id is required"));
-        }
         let (db, namespace, id) = (self.db.clone(), namespace.to_owned(), id.to_owned());
         blocking(move || db.containers().get(&namespace, &id)).await
     }
@@ -123,8 +120,8 @@ impl Tasks for TasksService {
     ) -> Result<Response<api::DeleteResponse>, Status> {
         let scope = Scope::of(request.metadata())?;
         let request = request.into_inner();
-        named_process(&request.exec_id)?;
         let task = self.task(&scope, &request.container_id).await?;
+        named_process(&request.exec_id)?;
         let exit = task.delete_process(&request.exec_id).await?;
         Ok(deleted(request.exec_id, exit))
     }
@@ -160,8 +157,8 @@ impl Tasks for TasksService {
         if request.exec_id.is_empty() {
             return Err(Error::invalid("exec id cannot be empty").into());
         }
-        named_process(&request.exec_id)?;
         let task = self.task(&scope, &request.container_id).await?;
+        named_process(&request.exec_id)?;
         let stdio = Stdio {
             stdin: request.stdin,
             stdout: request.stdout,

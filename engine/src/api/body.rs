@@ -192,6 +192,15 @@ pub(crate) async fn read(request: Request, optional: bool) -> Result<Value> {
     Ok(spelled(value))
 }
 
+/// A body as the type it stands for; null is absent.
+///
+/// # Errors
+/// 400: a field has another type.
+pub(crate) fn typed<T: serde::de::DeserializeOwned>(body: Value) -> Result<T> {
+    serde_json::from_value(crate::containers::config::without_nulls(body))
+        .map_err(|source| Error::invalid(format!("invalid JSON: {source}")))
+}
+
 /// The whole body.
 ///
 /// # Errors

@@ -37,9 +37,7 @@ async fn create(
     request: Request,
 ) -> Result<Response> {
     let container = containers.registry.find(&name)?;
-    let body = crate::containers::config::without_nulls(body::read(request, false).await?);
-    let wanted: ExecRequest =
-        serde_json::from_value(body).map_err(|source| Error::invalid(format!("invalid JSON: {source}")))?;
+    let wanted: ExecRequest = body::typed(body::read(request, false).await?)?;
     if !wanted.detach_keys.is_empty() && hijack::parse_keys(&wanted.detach_keys).is_none() {
         return Err(Error::invalid(format!("Invalid detach keys ({}) provided", wanted.detach_keys)));
     }

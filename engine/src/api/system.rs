@@ -1,12 +1,13 @@
 //! `/_ping`, `/version`, `/info` and the small ones beside them.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::body;
 use super::error::{json_body, message};
 use super::router::ENGINE_VERSION;
 use super::version::{MAXIMUM, MINIMUM};
@@ -26,7 +27,7 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         .route("/plugins", get(async || json_body(StatusCode::OK, &json!([]))))
         .route("/session", any(no_upgrade))
         .route("/grpc", any(no_upgrade))
-        .route("/auth", post(async || Error::new(Kind::NotImplemented, "login is not supported yet")));
+        .route("/auth", post(login));
     for path in ["/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"] {
         router = router.route(path, any(async || message(StatusCode::SERVICE_UNAVAILABLE, NO_SWARM)));
         router = router.route(
@@ -35,6 +36,12 @@ pub(crate) fn router(daemon: Daemon) -> Router {
         );
     }
     router.with_state(daemon)
+}
+
+async fn login(State(daemon): State<Daemon>, request: Request) -> Result<Response> {
+    let auth = body::read(request, false).await?;
+    daemon.images.login(body::typed(auth)?).await?;
+    Ok(json_body(StatusCode::OK, &json!({"IdentityToken": "", "Status": "Login Succeeded"})))
 }
 
 async fn no_upgrade() -> Error {

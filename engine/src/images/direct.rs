@@ -2,19 +2,19 @@
 //! written blob by blob, and unpacked by snapshots and diff. Everything is held by a lease until the image's
 //! record holds it.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use containerd_client::{Client, Credentials};
 use futures::{StreamExt as _, stream};
-use oci::{Descriptor, Document, ImageConfig, Reference};
+use oci::{Descriptor, Document, ImageConfig};
 use proto::containerd::{
     services::images::v1::Image,
     types::{self, transfer::Progress},
 };
-use registry::{CredentialSource, NoCredentials, Repository, Settings, StaticCredentials};
+use registry::{RegistryError, Repository, Settings};
 use tokio::sync::mpsc;
 
-use super::pull::Wanted;
+use super::{pull::Wanted, refusal, registry_auth};
 use crate::error::{Error, Result};
 
 /// Bytes of one write.
@@ -44,22 +44,13 @@ impl Direct {
         Ok(())
     }
 
-    fn given(&self) -> Arc<dyn CredentialSource> {
-        match self.credentials.clone() {
-            None => Arc::new(NoCredentials),
-            Some(Credentials { username, secret }) if username.is_empty() => {
-                Arc::new(StaticCredentials(registry::Credentials::Refresh(secret)))
-            }
-            Some(Credentials { username, secret }) => {
-                Arc::new(StaticCredentials(registry::Credentials::Basic { username, secret }))
-            }
-        }
-    }
-
     async fn pull(&self) -> Result<()> {
-        let failed = |error: registry::RegistryError| failed(&self.wanted.reference, error);
-        let settings =
-            Settings { hosts_dir: self.hosts.clone(), credentials: self.given(), ..Settings::default() };
+        let failed = |error| self.failed(&error);
+        let settings = Settings {
+            hosts_dir: self.hosts.clone(),
+            credentials: registry_auth::source(self.credentials.clone()),
+            ..Settings::default()
+        };
         let registry = registry::Client::new(settings).repository(&self.wanted.reference).map_err(failed)?;
         let root = registry.resolve(self.wanted.reference.object()).await.map_err(failed)?;
         let manifest = match self.document(&registry, &root).await? {
@@ -138,7 +129,7 @@ impl Direct {
                 }
                 Err(error) => return Err(error.into()),
             };
-        let failed = |error: registry::RegistryError| failed(&self.wanted.reference, error);
+        let failed = |error| self.failed(&error);
         let from = u64::try_from(writer.offset()).unwrap_or(0);
         if from < blob.size {
             // A manifest is no blob to the registry; its digest is checked there.
@@ -172,7 +163,7 @@ impl Direct {
         from: u64,
         writer: &mut containerd_client::BlobWriter,
     ) -> Result<()> {
-        let failed = |error: registry::RegistryError| failed(&self.wanted.reference, error);
+        let failed = |error| self.failed(&error);
         let mut body = registry.blob(blob, from).await.map_err(failed)?;
         let mut chunk = Vec::with_capacity(CHUNK);
         while let Some(piece) = body.next().await.map_err(failed)? {
@@ -219,6 +210,12 @@ impl Direct {
         Ok(())
     }
 
+    /// The registry's failure in docker's words.
+    fn failed(&self, error: &RegistryError) -> Error {
+        let is_not_found = matches!(error, RegistryError::NotFound { .. });
+        refusal::of_pull(&self.wanted, &error.to_string(), is_not_found)
+    }
+
     async fn tell(&self, event: &str, blob: &Descriptor, done: u64) {
         let report = Progress {
             event: event.to_owned(),
@@ -238,21 +235,5 @@ fn to_proto(descriptor: &Descriptor) -> types::Descriptor {
         digest: descriptor.digest.to_string(),
         size: descriptor.size.try_into().unwrap_or(i64::MAX),
         annotations: descriptor.annotations.clone(),
-    }
-}
-
-/// The registry's failure in docker's words.
-fn failed(reference: &Reference, error: registry::RegistryError) -> Error {
-    use registry::RegistryError;
-    let shown = reference.familiar();
-    match error {
-        RegistryError::NotFound { .. } => {
-            Error::not_found(format!("manifest for {shown} not found: manifest unknown: manifest unknown"))
-        }
-        RegistryError::Unauthorized { message, .. } => Error::not_found(format!(
-            "pull access denied for {}, repository does not exist or may require 'docker login': denied: {message}",
-            reference.familiar_name()
-        )),
-        other => Error::caused(format!("pull {shown}"), other),
     }
 }

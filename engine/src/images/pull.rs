@@ -1,15 +1,13 @@
 //! `POST /images/create?fromImage=`: containerd's Transfer service does it, docker's lines tell of it.
 
-use base64::Engine as _;
-use containerd_client::{Credentials, Kind as ClientKind, PullRequest, Pulling};
+use containerd_client::{Kind as ClientKind, PullRequest, Pulling};
 use oci::{Digest, Platform, Reference};
 use proto::containerd::types;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use super::pull_progress::Line;
-use super::{Images, direct::Direct, pull_progress::Lines};
+use super::{Images, RegistryAuth, direct::Direct, pull_progress::Lines, refusal};
 use crate::error::{Error, Result};
 
 /// What is asked for.
@@ -23,48 +21,6 @@ pub struct Pull {
     pub platform: String,
     /// From `X-Registry-Auth`.
     pub auth: RegistryAuth,
-}
-
-/// What clients send in `X-Registry-Auth`: base64url of JSON. What can't be read counts as nothing.
-#[derive(Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct RegistryAuth {
-    username: String,
-    password: String,
-    identitytoken: String,
-    auth: String,
-}
-
-impl std::fmt::Debug for RegistryAuth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RegistryAuth").field("username", &self.username).finish_non_exhaustive()
-    }
-}
-
-impl RegistryAuth {
-    /// Reads the header's value.
-    #[must_use]
-    pub fn parse(header: &str) -> Self {
-        let engine = base64::engine::general_purpose::GeneralPurpose::new(
-            &base64::alphabet::URL_SAFE,
-            base64::engine::GeneralPurposeConfig::new()
-                .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
-        );
-        let decoded = engine.decode(header.trim()).ok();
-        decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-    }
-
-    fn credentials(self) -> Option<Credentials> {
-        if !self.identitytoken.is_empty() {
-            return Some(Credentials { username: String::new(), secret: self.identitytoken });
-        }
-        if !self.username.is_empty() {
-            return Some(Credentials { username: self.username, secret: self.password });
-        }
-        let decoded = base64::engine::general_purpose::STANDARD.decode(&self.auth).ok()?;
-        let (username, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-        Some(Credentials { username: username.to_owned(), secret: secret.to_owned() })
-    }
 }
 
 /// A pull whose first word is out. Dropping it gives the pull up.
@@ -105,28 +61,8 @@ impl Wanted {
         ))
     }
 
-    /// Docker's status and words for a containerd's failure.
     fn failed(&self, error: &containerd_client::Error) -> Error {
-        let text = error.message();
-        let lower = text.to_ascii_lowercase();
-        let denied =
-            ["insufficient_scope", "unauthorized", "authorization failed", "access denied", "denied:"];
-        if denied.iter().any(|word| lower.contains(word)) {
-            let name = self.reference.familiar_name();
-            return Error::not_found(format!(
-                "pull access denied for {name}, repository does not exist or may require 'docker login': denied: {text}"
-            ));
-        }
-        if lower.contains("no match for platform") {
-            return self.no_platform();
-        }
-        if error.is_not_found() {
-            let shown = self.reference.familiar();
-            return Error::not_found(format!(
-                "manifest for {shown} not found: manifest unknown: manifest unknown"
-            ));
-        }
-        Error::system(text.to_owned())
+        refusal::of_pull(self, error.message(), error.is_not_found())
     }
 }
 

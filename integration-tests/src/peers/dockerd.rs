@@ -63,7 +63,8 @@ impl Dockerd {
         self.dir.path()
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
         self.dir().join("docker.sock")
     }
 

@@ -3,8 +3,11 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use logfile::{BinaryLogger, LogUri, Mark, Stream};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use proto::containerd::task::v2::ShutdownRequest;
 
 use crate::rig::{Rig, SHIM};
@@ -130,6 +133,41 @@ fn a_binary_logger_writes_the_same_log() {
     lines.sort_by_key(|(_, line)| line.clone());
     let texts: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
     assert_eq!(texts, ["err\n", "out\n", "tail"]);
+}
+
+/// Go's shim sends SIGTERM when it deletes a task, whether or not the logger has got round to reading.
+#[test]
+fn a_binary_logger_told_to_end_takes_what_was_written_first() {
+    let mut rig = Rig::shell("while ! [ -e /tmp/go ]; do usleep 1000; done; echo last words");
+    let mut client = rig.start();
+    let log: LogUri = rig.json_log().parse().expect("a good URI");
+    let mut request = rig.create_request();
+    request.stdout = BinaryLogger { log, tee_stderr: None }.uri(SHIM.as_ref());
+    request.stderr = request.stdout.clone();
+    rig.run(&mut client, request);
+    let logger = logger_of(&rig.path("c.log"));
+    let signal = |signal| nix::sys::signal::kill(logger, signal).expect("signal the logger");
+    signal(Signal::SIGSTOP);
+    fs::write(rig.path("lower/tmp/go"), "").expect("writable");
+    rig.finish(&mut client);
+    signal(Signal::SIGTERM);
+    signal(Signal::SIGCONT);
+    while Path::new(&format!("/proc/{logger}/fd/3")).exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(rig.log_lines().into_iter().map(|(_, line)| line).collect::<Vec<_>>(), ["last words\n"]);
+}
+
+/// The process that writes a log.
+fn logger_of(log: &Path) -> Pid {
+    let of = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.starts_with(SHIM) && line.contains(&*log.to_string_lossy())
+    };
+    let mut entries = fs::read_dir("/proc").expect("/proc").flatten();
+    let pid = entries.find_map(|entry| entry.file_name().to_str()?.parse().ok().filter(of));
+    Pid::from_raw(pid.expect("a logger runs"))
 }
 
 #[test]

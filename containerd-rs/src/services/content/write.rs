@@ -6,7 +6,7 @@ use tonic::{Status, Streaming};
 
 use crate::blocking::blocking;
 use crate::content::{Finish, Ingest, Store};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, as_go_says};
 use crate::request::Scope;
 
 /// One stream's state: the ingest that its first message named.
@@ -36,7 +36,15 @@ impl Writing {
                 // The client went away without ending the stream.
                 () = answers.closed() => return,
             };
-            let Ok(Some(request)) = request else { return };
+            let request = match request {
+                Ok(Some(request)) => request,
+                Ok(None) => return,
+                // One that can't be read, such as a too large one.
+                Err(status) => {
+                    let _ = answers.send(Err(as_go_says(status))).await;
+                    return;
+                }
+            };
             let (this, answer) = match blocking(move || Ok(self.step(request))).await {
                 Ok(stepped) => stepped,
                 Err(error) => {
@@ -78,7 +86,7 @@ impl Writing {
                     place(ingest, &request)?;
                 }
                 ingest.write(&request.data)?;
-                let finish = Finish { size: size(request.total)?, expected: &request.expected };
+                let finish = Finish { size: size(request.total), expected: &request.expected };
                 ingest.commit(finish, request.labels)?;
             }
         }
@@ -112,7 +120,7 @@ impl Writing {
                     return Err(Error::invalid("first message must have a reference"));
                 }
                 let (ns, lease) = (&self.scope.namespace, self.scope.lease.as_deref());
-                self.store.writer(ns, &request.r#ref, &request.expected, size(request.total)?, lease)?
+                self.store.writer(ns, &request.r#ref, &request.expected, size(request.total), lease)?
             }
         };
         Ok(self.ingest.insert(opened))
@@ -122,7 +130,7 @@ impl Writing {
 /// Checks the offset; 0 with bytes there begins again (it also stands for "not given").
 fn place(ingest: &mut Ingest, request: &WriteContentRequest) -> Result<()> {
     let current = ingest.offset();
-    let wanted = size(request.offset)?;
+    let wanted = size(request.offset);
     if wanted == 0 && current > 0 {
         return ingest.restart();
     }
@@ -133,6 +141,7 @@ fn place(ingest: &mut Ingest, request: &WriteContentRequest) -> Result<()> {
     Ok(())
 }
 
-fn size(number: i64) -> Result<u64> {
-    u64::try_from(number).map_err(|_| Error::invalid(format!("negative size or offset {number}")))
+/// To containerd a negative number is one that isn't given.
+fn size(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }
