@@ -24,6 +24,8 @@ pub struct Stack {
     log_level: &'static str,
     /// Where this stack's containerd-rs and engined are.
     daemons: PathBuf,
+    /// Another's socket, for engined to use in place of containerd-rs's.
+    foreign_containerd: Option<PathBuf>,
     /// Further flags that engined is started with.
     pub engined_flags: Vec<String>,
     dir: TempDir,
@@ -81,9 +83,21 @@ impl Stack {
             first_on_path: None,
             log_level: "debug",
             daemons: bin_dir(),
+            foreign_containerd: None,
             engined_flags: Vec::new(),
             dir,
         }
+    }
+
+    /// Starts the registry and engined on another's containerd.
+    ///
+    /// # Panics
+    /// A daemon doesn't come up.
+    pub fn on_containerd(socket: PathBuf) -> Self {
+        let mut stack = Self::registry_alone();
+        stack.foreign_containerd = Some(socket);
+        stack.start_engined();
+        stack
     }
 
     /// From the next start on, containerd-rs finds our shim under the name of Go's: for clients that
@@ -120,9 +134,9 @@ impl Stack {
         self.registry.as_ref().expect("the registry runs as long as the stack")
     }
 
-    /// containerd-rs's socket.
+    /// containerd-rs's socket, or that of the one in its place.
     pub fn containerd_socket(&self) -> PathBuf {
-        self.dir().join("cs/containerd.sock")
+        self.foreign_containerd.clone().unwrap_or_else(|| self.dir().join("cs/containerd.sock"))
     }
 
     /// engined's socket.
