@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use integration_tests::{Stack, Victim};
+use integration_tests::{Stack, Victim, bin};
 
 const IMAGE: &str = "127.0.0.1:5000/busybox:1";
 const PORT: &str = "18080:80";
-const SHIMS: [&str; 2] = ["io.containerd.runcrs.v2", "io.containerd.runc.v2"];
+/// Our shim, and Go's, both with runc-rs.
+const SHIMS: [&str; 2] = ["runc-rs", "gos-shim"];
 /// Kills of each step, shared out evenly among the daemons and the shims.
 const KILLS: u64 = 6;
 /// The longest time from the client's start to the kill, in ms: no step takes longer.
@@ -59,7 +60,13 @@ fn a_pull_that_is_cut_off_leaves_nothing_and_is_made_good_by_the_next() {
 
 /// Kills the daemons at varied moments inside a step.
 fn cut_off(Step { before, step }: &Step) {
-    let mut stack = Stack::start();
+    let mut stack = Stack::registry_alone();
+    // Go's shim kills its runtime when the daemon dies, and runc leaves its cgroup behind when it is killed.
+    stack.configure_engined(&format!(
+        r#"{{"runtimes": {{"gos-shim": {{"runtimeType": "io.containerd.runc.v2", "path": "{}"}}}}}}"#,
+        bin("runc-rs").display()
+    ));
+    stack.start_again();
     let mut chance = Chance::new();
     for (kill, moment) in chance.moments().into_iter().enumerate() {
         let (victim, shim) = (Victim::ALL[kill % 3], SHIMS[kill / 3 % 2]);
