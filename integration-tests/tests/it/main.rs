@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_frames;
 mod bad_images;
+mod bad_requests;
 mod bad_rpc;
 mod climbing;
 mod ctr;
