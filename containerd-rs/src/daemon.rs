@@ -30,7 +30,7 @@ use crate::services::{
     snapshots, streaming, tasks, transfer, version,
 };
 use crate::snapshots::{Native, Overlayfs, Snapshots, Snapshotter};
-use crate::transfer::{Copier, Streams};
+use crate::transfer::{Copier, Streams, end_cut_off};
 
 const CONTENT: &str = "io.containerd.content.v1.content";
 const METADATA: &str = "io.containerd.metadata.v1.redb";
@@ -123,6 +123,7 @@ fn open(config: &Config) -> anyhow::Result<(Parts, Vec<Part>)> {
     snapshotters.push(Arc::new(Native::open(&native)?));
     parts.push(Part::new("io.containerd.snapshotter.v1", "native", Some(native)));
     let snapshots = Snapshots::open(db.clone(), snapshotters)?;
+    end_cut_off(&db)?;
     let collector = Collector::new(db.clone(), store.clone(), snapshots.clone());
     let layout = Layout::new(root, &config.state);
     let exits = Arc::new(Exits::new(exchange.clone(), layout.clone()));
@@ -220,6 +221,10 @@ async fn run(config: Config) -> anyhow::Result<()> {
     // Entered before anybody can ask; reached while the sockets are served already.
     let found = parts.manager.find().context("look for tasks")?;
     let db = parts.db.clone();
+    if db.is_fresh() {
+        found.record(&db, &parts.snapshots)?;
+        db.settle()?;
+    }
     tracing::info!(tasks = found.count(), "tasks of an earlier daemon");
     tokio::spawn(found.recover(move |namespace, id| {
         let container = db.containers().get(namespace, id).ok()?;

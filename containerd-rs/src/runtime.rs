@@ -5,10 +5,13 @@
 
 mod bootstrap;
 mod bundle;
+mod cleanup;
 mod exits;
 mod launch;
 mod log;
 mod manager;
+mod occupants;
+mod rebuild;
 mod recover;
 mod task;
 mod task_client;

@@ -5,6 +5,7 @@ mod chain;
 mod credentials;
 mod export;
 mod fetch;
+mod hold;
 mod import;
 mod progress;
 mod pull;
@@ -17,6 +18,7 @@ mod streams;
 mod tests;
 
 pub use export::Export;
+pub use hold::end_cut_off;
 pub use import::Import;
 pub use progress::Progress;
 pub use pull::{Copier, Pull, Unpack};

@@ -10,7 +10,7 @@ use containerd_client::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::api::{networks::Context as NetworkContext, router};
+use crate::api::{Daemon, router};
 use crate::config::{Args, Config};
 use crate::containers::{Containers, Registry};
 use crate::events::Events;
@@ -22,38 +22,6 @@ use crate::volumes::Volumes;
 
 /// How long calls wait for a containerd that is away.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What the API serves from. Cheap to clone.
-#[derive(Clone)]
-pub struct Daemon {
-    /// The settings.
-    pub config: Arc<Config>,
-    /// The daemon's own id, kept on disk.
-    pub id: String,
-    /// The daemon below.
-    pub containerd: Client,
-    /// The bus.
-    pub events: Events,
-    /// Containers.
-    pub containers: Containers,
-    /// Images.
-    pub images: Images,
-    /// Volumes.
-    pub volumes: Volumes,
-    /// Networks.
-    pub networks: Networks,
-}
-
-impl Daemon {
-    /// What the network handlers need.
-    pub fn network_context(&self) -> NetworkContext {
-        NetworkContext {
-            networks: self.networks.clone(),
-            events: self.events.clone(),
-            members: Arc::new(self.containers.clone()),
-        }
-    }
-}
 
 /// Runs the daemon until it is told to stop.
 ///

@@ -16,6 +16,7 @@ mod netns;
 mod output;
 mod peers;
 mod platform_index;
+mod private;
 mod registry;
 mod remains;
 mod small_disk;
@@ -32,13 +33,18 @@ pub use daemon::Daemon;
 pub use fake_registry::{Answer, FakeRegistry};
 pub use http::{HttpAnswer, http_exchange, http_request};
 pub use image::{BusyboxImage, busybox_rootfs};
-pub use netns::Netns;
+pub use netns::{Netns, in_netns};
 pub use output::Output;
 pub use peers::{Containerd, Dockerd, Podman};
 pub use platform_index::PlatformIndex;
+pub use private::PrivateMachine;
 pub use registry::Registry;
+<<<<<<< HEAD
 pub use small_disk::SmallDisk;
 pub use stack::{Stack, Victim};
+=======
+pub use stack::{Stack, Victim, kill_shim_9};
+>>>>>>> main
 pub use tar::{TarEntry, tar};
 pub use token_server::TokenServer;
 pub use wait::eventually;

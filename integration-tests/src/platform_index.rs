@@ -22,7 +22,9 @@ impl PlatformIndex {
     /// Files can't be written, or `tar` fails.
     pub fn build(dir: &Path, architectures: &[&str]) -> Self {
         let rootfs = dir.join("index-rootfs");
-        busybox_rootfs(&rootfs);
+        if !rootfs.exists() {
+            busybox_rootfs(&rootfs);
+        }
         let base = tar_of(&rootfs);
         let layout = dir.join("index-layout");
         let blobs = layout.join("blobs/sha256");

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::client::forget_namespace;
@@ -22,6 +24,8 @@ pub struct Stack {
     log_level: &'static str,
     /// Where this stack's containerd-rs and engined are.
     daemons: PathBuf,
+    /// Another's socket, for engined to use in place of containerd-rs's.
+    foreign_containerd: Option<PathBuf>,
     /// Further flags that engined is started with.
     pub engined_flags: Vec<String>,
     dir: TempDir,
@@ -79,9 +83,21 @@ impl Stack {
             first_on_path: None,
             log_level: "debug",
             daemons: bin_dir(),
+            foreign_containerd: None,
             engined_flags: Vec::new(),
             dir,
         }
+    }
+
+    /// Starts the registry and engined on another's containerd.
+    ///
+    /// # Panics
+    /// A daemon doesn't come up.
+    pub fn on_containerd(socket: PathBuf) -> Self {
+        let mut stack = Self::registry_alone();
+        stack.foreign_containerd = Some(socket);
+        stack.start_engined();
+        stack
     }
 
     /// From the next start on, containerd-rs finds our shim under the name of Go's: for clients that
@@ -118,9 +134,9 @@ impl Stack {
         self.registry.as_ref().expect("the registry runs as long as the stack")
     }
 
-    /// containerd-rs's socket.
+    /// containerd-rs's socket, or that of the one in its place.
     pub fn containerd_socket(&self) -> PathBuf {
-        self.dir().join("cs/containerd.sock")
+        self.foreign_containerd.clone().unwrap_or_else(|| self.dir().join("cs/containerd.sock"))
     }
 
     /// engined's socket.
@@ -244,20 +260,6 @@ impl Stack {
         }
     }
 
-    /// kill -9 of a container's shim, whichever it is.
-    ///
-    /// # Panics
-    /// There is none.
-    pub fn kill_shim_9(&self, id: &str) {
-        let words = format!("-id {id} ");
-        let shims = processes(|line| line.contains("containerd-shim-") && line.contains(&words));
-        assert!(!shims.is_empty(), "no shim of {id} runs");
-        for pid in shims {
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
-                .expect("kill the shim");
-        }
-    }
-
     /// Starts a `docker` command and doesn't wait for it.
     ///
     /// # Panics
@@ -268,6 +270,20 @@ impl Stack {
         let nothing = std::process::Stdio::null;
         command.env("HOME", self.dir()).stdin(nothing()).stdout(nothing()).stderr(nothing());
         command.spawn().expect("start docker")
+    }
+
+    /// Ends the containers of a test that failed while its daemons were down.
+    fn kill_shims(&self) {
+        for shim in processes(|line| line.contains("containerd-shim-")) {
+            let folder = std::fs::read_link(format!("/proc/{shim}/cwd")).unwrap_or_default();
+            if folder.starts_with(self.dir()) {
+                let children = std::fs::read_to_string(format!("/proc/{shim}/task/{shim}/children"));
+                let children = children.unwrap_or_default();
+                for pid in children.split_whitespace().filter_map(|pid| pid.parse().ok()).chain([shim]) {
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
+            }
+        }
     }
 
     /// Starts both daemons again.
@@ -338,6 +354,19 @@ impl Victim {
     pub const ALL: [Self; 3] = [Self::Engined, Self::Containerd, Self::Both];
 }
 
+/// kill -9 of the shim of a container with that id, which no other container of the machine has.
+///
+/// # Panics
+/// There is none.
+pub fn kill_shim_9(id: &str) {
+    let words = format!("-id {id} ");
+    let shims = processes(|line| line.contains("containerd-shim-") && line.contains(&words));
+    assert!(!shims.is_empty(), "no shim of {id} runs");
+    for pid in shims {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("kill the shim");
+    }
+}
+
 /// The processes whose command lines, words parted by blanks, are the ones looked for.
 fn processes(is_one: impl Fn(&str) -> bool) -> Vec<i32> {
     let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
@@ -362,6 +391,7 @@ impl Drop for Stack {
         }
         self.engined.take();
         self.containerd.take();
+        self.kill_shims();
         forget_namespace(self.dir());
         if let Some(registry) = self.registry.take() {
             registry.stop();

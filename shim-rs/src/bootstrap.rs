@@ -43,6 +43,8 @@ pub(crate) fn start(args: &Args) -> anyhow::Result<()> {
         socket = dir.join(hex::encode(&hash[..16]));
     }
     let address = format!("unix://{}", socket.display());
+    // Before there is a socket: whoever clears away after us must know what to look for.
+    write_atomic(&bundle.join("address"), address.as_bytes(), 0o600).context("write the address file")?;
     // A member of a group whose shim runs; without a group, the id's own shim that was started twice.
     if UnixStream::connect(&socket).is_err() {
         drop(fs::remove_file(&socket));
@@ -55,7 +57,6 @@ pub(crate) fn start(args: &Args) -> anyhow::Result<()> {
             return Err(error);
         }
     }
-    write_atomic(&bundle.join("address"), address.as_bytes(), 0o600).context("write the address file")?;
     let mut stdout = std::io::stdout();
     stdout.write_all(address.as_bytes()).and_then(|()| stdout.flush()).context("print the address")
 }

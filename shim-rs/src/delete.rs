@@ -33,7 +33,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     std::env::set_current_dir("/").context("leave the bundle")?;
     let pid = read_pid(&bundle.join("init.pid"));
     let exit = Exit::load(&bundle);
-    if bundle.join("config.json").exists() {
+    // After a normal end the bundle may be gone. Of a damaged one, any of these says that there was a container.
+    if ["config.json", "init.pid", "options.json"].iter().any(|name| bundle.join(name).exists()) {
         let runtime = Runtime::new(&Options::load(&bundle), &args.namespace, &bundle);
         force_delete(&runtime, &args.id);
         rootfs::disassemble(&bundle);

@@ -39,11 +39,13 @@ pub(super) fn register_blobs(store: &Store) -> Result<()> {
         store.inner.db.write(|txn| records::put_new(txn, NAMESPACE, &info, None))?;
         found += 1;
     }
-    tracing::warn!(
-        found,
-        damaged,
-        namespace = NAMESPACE,
-        "blobs were recorded again; damaged ones are removed"
-    );
+    if found + damaged > 0 {
+        tracing::warn!(
+            found,
+            damaged,
+            namespace = NAMESPACE,
+            "blobs were recorded again; damaged ones are removed"
+        );
+    }
     Ok(())
 }

@@ -90,7 +90,7 @@ impl Store {
             may_have_nameless: AtomicBool::new(false),
         };
         let store = Self { inner: Arc::new(inner) };
-        if store.inner.db.set_aside().is_some() {
+        if store.inner.db.is_fresh() {
             rebuild::register_blobs(&store)?;
         }
         store.remove_nameless(true)?;

@@ -18,6 +18,7 @@ fn open(dir: &Path) -> (Db, Store) {
 fn open_with(dir: &Path, sharing: Sharing) -> (Db, Store) {
     let db = Db::open(&dir.join("meta.db"), Exchange::default()).expect("open metadata");
     let store = Store::open(&dir.join("content"), db.clone(), sharing).expect("open store");
+    db.settle().expect("settle");
     (db, store)
 }
 

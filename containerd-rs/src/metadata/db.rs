@@ -23,6 +23,7 @@ struct Inner {
     path: PathBuf,
     /// Empty only while a failed file is being opened again.
     database: RwLock<Option<Database>>,
+    fresh: bool,
     set_aside: Option<PathBuf>,
     events: Exchange,
     changes: Changes,
@@ -76,10 +77,30 @@ impl Db {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
                 database: RwLock::new(Some(opened.database)),
+                fresh: opened.fresh,
                 set_aside: opened.set_aside,
                 events,
                 changes: Changes::default(),
             }),
+        })
+    }
+
+    /// The records are new or were lost, and not [settled](Db::settle): what lies on the disk without one may
+    /// be an earlier daemon's.
+    pub fn is_fresh(&self) -> bool {
+        self.inner.fresh
+    }
+
+    /// Says that what lay on the disk has its records again. From the next start on, the rest is rubbish.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn settle(&self) -> Result<()> {
+        self.write_quietly(|txn| {
+            let mut meta =
+                txn.open_table(META).map_err(|e| Error::caused("open table meta of the metadata", e))?;
+            meta.insert("version", open::VERSION).map_err(|e| Error::caused("write the metadata", e))?;
+            Ok(())
         })
     }
 

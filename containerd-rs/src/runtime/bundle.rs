@@ -16,6 +16,7 @@
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, umount2};
@@ -125,9 +126,14 @@ impl Bundle {
         }
         DirBuilder::new().mode(0o711).create(self.path.join("rootfs"))?;
         symlink(&self.work, self.path.join("work"))?;
-        fs::write(self.path.join("config.json"), spec)?;
+        fs::write(self.spec(), spec)?;
         nix::unistd::mkfifo(&self.log(), Mode::S_IRWXU)?;
         Ok(())
+    }
+
+    /// The spec's file.
+    pub(super) fn spec(&self) -> PathBuf {
+        self.path.join("config.json")
     }
 
     /// The shim's log fifo.
@@ -170,6 +176,18 @@ impl Bundle {
             fs::rename(&unready, &path)
         };
         write().map_err(|error| Error::caused(format!("write {}", path.display()), error))
+    }
+
+    /// Removes the socket of a shim that nobody listens on any more: not every shim's `delete` does. Others of its
+    /// group may be served there yet.
+    pub(super) fn remove_stale_socket(&self) {
+        let Some(bootstrap) = self.bootstrap() else { return };
+        if let Some(path) = bootstrap.address.strip_prefix("unix://")
+            && UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+            && let Err(error) = fs::remove_file(path)
+        {
+            tracing::warn!(path, %error, "the socket of a shim that is gone stays");
+        }
     }
 
     /// Unmounts the rootfs and removes the directories. What is gone already is no error.

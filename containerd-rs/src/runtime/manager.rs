@@ -1,10 +1,10 @@
 //! All tasks: making them, removing them, and what happens when a shim is lost.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use prost_types::Any;
 use proto::containerd::runc::v1::Options;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::bootstrap::Bootstrap;
 use super::bundle::{Bundle, Layout};
+use super::cleanup::remove;
 use super::exits::Exits;
 use super::launch::Launcher;
 use super::log::copy_log;
@@ -27,13 +28,9 @@ use crate::error::{Error, Kind, Result};
 /// How long a connection to a listening socket may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// How long a shim may take to end when told to.
-const SHUTDOWN: Duration = Duration::from_secs(3);
+pub(super) const SHUTDOWN: Duration = Duration::from_secs(3);
 /// How long those who ask for a task wait for it to be found again after the daemon's start.
 const LOADING: Duration = Duration::from_secs(10);
-/// Exit status of what was killed with its shim.
-const KILLED: u32 = 137;
-/// Exit status where not even `delete` knows.
-const LOST: u32 = 255;
 
 type Key = (String, String);
 
@@ -270,19 +267,6 @@ impl Inner {
         Ok(bootstrap)
     }
 
-    async fn undo_create(&self, binary: &Path, bundle: &Bundle, shim: &TaskClient) {
-        let request = api::ShutdownRequest { id: bundle.id.clone(), now: false };
-        if shim.shutdown(&request, Some(SHUTDOWN)).await.is_ok() {
-            // Until it is gone a new shim of that id would find its socket answering.
-            let _ = tokio::time::timeout(SHUTDOWN, shim.closed()).await;
-        }
-        shim.close();
-        if let Err(error) = self.launcher.delete(binary, bundle).await {
-            tracing::warn!(container = bundle.id, namespace = bundle.namespace, %error, "clean up after a failed create");
-        }
-        remove(bundle).await;
-    }
-
     async fn delete(self: &Arc<Self>, task: Arc<Task>) -> Result<Exit> {
         let _removal = task.removal.lock().await;
         let key = (task.namespace().to_owned(), task.id().to_owned());
@@ -351,50 +335,6 @@ impl Inner {
             }
         });
     }
-
-    async fn lost(&self, task: &Arc<Task>) {
-        let exit = self.clean_up(&task.binary, &task.bundle, task.pid()).await;
-        self.exits.report_delete(task.namespace(), task.id(), &exit);
-        task.log.abort();
-        remove(&task.bundle).await;
-        self.tasks().remove(&(task.namespace().to_owned(), task.id().to_owned()));
-        // Only now: whoever hears of it may make the task anew.
-        task.lost.send_replace(Some(exit));
-    }
-
-    /// Runs `delete` after a shim that is gone and tells the exit.
-    pub(super) async fn clean_up(&self, binary: &Path, bundle: &Bundle, pid: u32) -> Exit {
-        let now = Some(SystemTime::now().into());
-        let exit = match self.launcher.delete(binary, bundle).await {
-            Ok(answer) => {
-                let pid = if answer.pid == 0 { pid } else { answer.pid };
-                let status = if answer.exited_at.is_none() { KILLED } else { answer.exit_status };
-                Exit { pid, status, at: answer.exited_at.or(now) }
-            }
-            Err(error) => {
-                tracing::warn!(container = bundle.id, namespace = bundle.namespace, %error, "clean up after a lost shim");
-                Exit { pid, status: LOST, at: now }
-            }
-        };
-        self.exits.report(&bundle.namespace, &bundle.id, &exit);
-        exit
-    }
-}
-
-/// Removes a bundle; what can't be removed is swept at the next start.
-pub(super) async fn remove(bundle: &Bundle) {
-    let (gone, name) = (bundle.clone(), bundle.id.clone());
-    if let Err(error) = blocking(move || gone.remove()).await {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        tracing::warn!(container = name, %error, cause, "the bundle stays until the next start");
-    }
-}
-
-/// The binary that a bundle's shim ran from.
-pub(super) fn binary_of(launcher: &Launcher, bundle: &Bundle, runtime: Option<&str>) -> Option<PathBuf> {
-    let recorded = bundle.shim_path().filter(|path| path.is_file());
-    // The package may have moved: a binary of the same name in today's places will do.
-    recorded.or_else(|| runtime.and_then(|runtime| launcher.resolve(runtime).ok()))
 }
 
 #[cfg(test)]

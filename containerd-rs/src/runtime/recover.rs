@@ -18,14 +18,19 @@ use proto::containerd::task::v3 as api;
 use proto::containerd::v1::types::Status;
 use tokio::sync::watch;
 
+use super::bootstrap::Bootstrap;
 use super::bundle::{self, Bundle};
+use super::cleanup::{binary_of, evict, remove};
 use super::log::copy_log;
-use super::manager::{CONNECT, Entry, Inner, Manager, binary_of, remove};
+use super::manager::{CONNECT, Entry, Inner, Manager};
+use super::rebuild;
 use super::task::{Exit, Task};
 use super::task_client::TaskClient;
 use super::ttrpc::CallError;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::metadata::Db;
 use crate::request::check_identifier;
+use crate::snapshots::Snapshots;
 
 /// Shims asked at once.
 const AT_ONCE: usize = 64;
@@ -118,6 +123,14 @@ impl Found {
         self.bundles.len()
     }
 
+    /// Records the containers again, after the metadata was lost.
+    ///
+    /// # Errors
+    /// The database can't be written.
+    pub fn record(&self, db: &Db, snapshots: &Snapshots) -> Result<()> {
+        rebuild::record(self.bundles.iter().map(|(bundle, _)| bundle), db, snapshots)
+    }
+
     /// Asks all shims. `runtime_of` gives the runtime name of a container's record.
     pub async fn recover<F>(self, runtime_of: F)
     where
@@ -153,45 +166,63 @@ impl Inner {
         let (container, namespace) = (bundle.id.clone(), bundle.namespace.clone());
         let Some(bootstrap) = bundle.bootstrap() else {
             tracing::warn!(container, namespace, "the daemon died before the shim was up");
-            self.bury(binary.as_deref(), &bundle, 0).await;
+            evict(&bundle).await;
+            self.bury(binary.as_deref(), &bundle).await;
             return None;
         };
-        let shim = match TaskClient::connect(&bootstrap, &namespace, CONNECT).await {
-            Ok(shim) => shim,
-            Err(error) => {
-                tracing::warn!(container, namespace, %error, "the shim is gone");
-                self.bury(binary.as_deref(), &bundle, 0).await;
-                return None;
-            }
+        let found = match self.connect(&bootstrap, &bundle).await {
+            Some(shim) => match ask(&shim, &container).await {
+                Err(error) if Task::is_unknown(&error) => {
+                    dismiss(&shim, &container).await.map(|pid| (shim, pid))
+                }
+                Err(CallError::Closed) => Err(true),
+                Err(error) => {
+                    tracing::warn!(container, namespace, %error, "the shim is silent; it is kept");
+                    Ok((shim, 0))
+                }
+                Ok(pid) => Ok((shim, pid)),
+            },
+            None => Err(true),
         };
-        let question = api::ConnectRequest { id: container.clone() };
-        let answer = shim.connected(&question, Some(ANSWER)).await;
-        match &answer {
-            Err(error) if Task::is_unknown(error) => {
-                tracing::warn!(container, namespace, "the daemon died before the shim had its task");
-                let request = api::ShutdownRequest { id: container, now: true };
-                let _ = shim.shutdown(&request, Some(ANSWER)).await;
-                let _ = tokio::time::timeout(ANSWER, shim.closed()).await;
-                self.bury(binary.as_deref(), &bundle, 0).await;
-                return None;
+        match found {
+            Ok((shim, pid)) => {
+                let log = copy_log(&bundle);
+                let binary = binary.unwrap_or_default();
+                Some(Arc::new(Task::new(bundle, shim, binary, bootstrap.address, pid, log)))
             }
-            Err(CallError::Closed) => {
-                self.bury(binary.as_deref(), &bundle, 0).await;
-                return None;
+            Err(shim_is_gone) => {
+                tracing::warn!(container, namespace, shim_is_gone, "a bundle without a task is removed");
+                if shim_is_gone {
+                    evict(&bundle).await;
+                }
+                self.bury(binary.as_deref(), &bundle).await;
+                None
             }
-            Err(error) => tracing::warn!(container, namespace, %error, "the shim is silent; it is kept"),
-            Ok(_) => {}
         }
-        let pid = answer.as_ref().map_or(0, |answer| answer.task_pid);
-        let log = copy_log(&bundle);
-        let binary = binary.unwrap_or_default();
-        Some(Arc::new(Task::new(bundle, shim, binary, bootstrap.address, pid, log)))
     }
 
-    async fn bury(&self, binary: Option<&Path>, bundle: &Bundle, pid: u32) {
+    /// Connects to a shim, however long it takes; none if nobody listens.
+    async fn connect(&self, bootstrap: &Bootstrap, bundle: &Bundle) -> Option<TaskClient> {
+        let (container, namespace) = (&bundle.id, &bundle.namespace);
+        loop {
+            match TaskClient::connect(bootstrap, namespace, CONNECT).await {
+                Ok(shim) => return Some(shim),
+                Err(error) if error.kind() == Kind::Unavailable => {
+                    tracing::warn!(container, namespace, %error, "the shim is gone");
+                    return None;
+                }
+                Err(error) => {
+                    tracing::warn!(container, namespace, %error, "the shim can't be reached; it is kept")
+                }
+            }
+            tokio::time::sleep(SILENCE).await;
+        }
+    }
+
+    async fn bury(&self, binary: Option<&Path>, bundle: &Bundle) {
         match binary {
             Some(binary) => {
-                let exit = self.clean_up(binary, bundle, pid).await;
+                let exit = self.clean_up(binary, bundle, 0).await;
                 self.exits.report_delete(&bundle.namespace, &bundle.id, &exit);
             }
             None => tracing::warn!(
@@ -205,9 +236,8 @@ impl Inner {
 
     /// Asks until it is known how the task is; tells its exit if the shim doesn't.
     async fn learn(&self, task: Arc<Task>) {
-        let request = api::StateRequest { id: task.id().to_owned(), exec_id: String::new() };
         let state = loop {
-            match task.shim.state(&request, Some(ANSWER)).await {
+            match state(&task.shim, task.id()).await {
                 Ok(state) => break state,
                 Err(CallError::Closed) => return,
                 Err(error) => {
@@ -234,4 +264,37 @@ impl Inner {
         let exit = Exit { pid: state.pid, status: state.exit_status, at: state.exited_at };
         self.exits.report(task.namespace(), task.id(), &exit);
     }
+}
+
+/// The pid of a task, from its shim.
+async fn ask(shim: &TaskClient, id: &str) -> std::result::Result<u32, CallError> {
+    let question = api::ConnectRequest { id: id.to_owned() };
+    match shim.connected(&question, Some(ANSWER)).await?.task_pid {
+        // So shims answer for a task that they don't have.
+        0 => Ok(state(shim, id).await?.pid),
+        pid => Ok(pid),
+    }
+}
+
+async fn state(shim: &TaskClient, id: &str) -> std::result::Result<api::StateResponse, CallError> {
+    let request = api::StateRequest { id: id.to_owned(), exec_id: String::new() };
+    shim.state(&request, Some(ANSWER)).await
+}
+
+/// Sends a shim home that has no task of that id: the earlier daemon died before it had one, or after. Gives the
+/// task's pid if it was just being made; else says whether the shim is gone, which it isn't if it serves
+/// others of its group.
+async fn dismiss(shim: &TaskClient, id: &str) -> std::result::Result<u32, bool> {
+    let deadline = tokio::time::Instant::now() + ANSWER;
+    while tokio::time::Instant::now() < deadline {
+        let request = api::ShutdownRequest { id: id.to_owned(), now: false };
+        let _ = shim.shutdown(&request, Some(ANSWER)).await;
+        if tokio::time::timeout(POLL, shim.closed()).await.is_ok() {
+            return Err(true);
+        }
+        if let Ok(state) = state(shim, id).await {
+            return Ok(state.pid);
+        }
+    }
+    Err(false)
 }

@@ -1,5 +1,6 @@
 //! The task service of a shim, versions 2 and 3: the same messages under two names.
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ impl TaskClient {
     /// Connects to the shim that `bootstrap` describes.
     ///
     /// # Errors
-    /// The shim speaks something else (not implemented), or nobody listens (unavailable).
+    /// The shim speaks something else (not implemented), nobody listens (unavailable), or somebody who can't be
+    /// reached (unknown).
     pub(super) async fn connect(bootstrap: &Bootstrap, namespace: &str, limit: Duration) -> Result<Self> {
         if bootstrap.protocol != "ttrpc" {
             return Err(Error::new(
@@ -54,7 +56,12 @@ impl TaskClient {
             ));
         }
         let connection = Client::connect(&bootstrap.address, namespace, limit).await.map_err(|error| {
-            Error::new(Kind::Unavailable, format!("connect to the shim at {}: {error}", bootstrap.address))
+            let kind = match error.kind() {
+                ErrorKind::ConnectionRefused | ErrorKind::NotFound => Kind::Unavailable,
+                // A full queue, for one: somebody is there and doesn't come to it.
+                _ => Kind::Unknown,
+            };
+            Error::new(kind, format!("connect to the shim at {}: {error}", bootstrap.address))
         })?;
         Ok(Self { connection, v3: AtomicBool::new(bootstrap.version == 3) })
     }

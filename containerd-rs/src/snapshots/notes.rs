@@ -81,6 +81,9 @@ pub(super) fn rebuild(db: &Db, snapshotters: &[Arc<dyn Snapshotter>]) -> Result<
         }
         keep_whole_chains(&mut found);
         let count = found.len();
+        if count == 0 {
+            continue;
+        }
         db.write(|txn| {
             for (ns, record) in &found {
                 ensure_namespace(txn, ns)?;

@@ -43,6 +43,7 @@ impl Bed {
         let snapshotter = open(&dir.path().join("root"));
         let name = snapshotter.name();
         let all = Snapshots::open(db.clone(), vec![snapshotter]).expect("open snapshots");
+        db.settle().expect("settle");
         Self { dir, db, all, name }
     }
 

@@ -51,7 +51,7 @@ impl Snapshots {
     /// # Errors
     /// A root or the database can't be read.
     pub fn open(db: Db, snapshotters: Vec<Arc<dyn Snapshotter>>) -> Result<Self> {
-        if db.set_aside().is_some() {
+        if db.is_fresh() {
             notes::rebuild(&db, &snapshotters)?;
         }
         let mut named: HashSet<(String, Directory)> = HashSet::new();

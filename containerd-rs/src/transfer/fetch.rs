@@ -155,12 +155,13 @@ async fn fetch_once(
     });
     target.progress.amount("downloading", blob, parent, done);
     let mut told = std::time::Instant::now();
-    let mut failure = None;
+    let (mut failure, mut is_writing) = (None, true);
     while let Some(body) = &mut bytes {
         match body.next().await {
             Ok(Some(chunk)) => {
                 done += chunk.len() as u64;
-                if sender.send(Chunk::Data(chunk)).await.is_err() {
+                is_writing = sender.send(Chunk::Data(chunk)).await.is_ok();
+                if !is_writing {
                     break;
                 }
                 if told.elapsed() > Duration::from_millis(100) {
@@ -175,7 +176,8 @@ async fn fetch_once(
             Ok(None) => break,
         }
     }
-    if failure.is_none() && done < blob.size {
+    // A writer that gave up says why itself.
+    if failure.is_none() && is_writing && done < blob.size {
         let text = format!("fetch {}: the download broke off at {done} of {} bytes", blob.digest, blob.size);
         failure = Some(Error::new(Kind::Unavailable, text));
     }

@@ -14,6 +14,7 @@ use proto::containerd::types::transfer::ImageReference;
 use super::bytes::ByteReader;
 use super::export::{IMAGE_NAME, REF_NAME};
 use super::fetch::Target;
+use super::hold::Hold;
 use super::progress::{Progress, to_proto};
 use super::pull::{Copier, Unpack};
 use super::stored::Stored;
@@ -82,12 +83,9 @@ impl Copier {
     /// # Errors
     /// The archive is broken, isn't an image's, or lacks blobs; the disk is full.
     pub async fn import(&self, mut import: Import) -> Result<()> {
-        let namespace = import.namespace.clone();
-        let (lease, is_own) = self.lease(&namespace, import.lease.take()).await?;
-        let result = self.import_under(import, &lease).await;
-        if is_own {
-            self.let_go(namespace, lease).await;
-        }
+        let hold = Hold::take(&self.db, &import.namespace, import.lease.take()).await?;
+        let result = self.import_under(import, hold.lease()).await;
+        hold.end().await;
         result
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::chain::Plan;
 use super::fetch::{Target, fetch, refused, tee};
+use super::hold::Hold;
 use super::progress::{Progress, to_proto};
 use super::resolver::repository;
 use super::streams::Open;
@@ -26,8 +27,6 @@ use crate::unpack::{AppliedLayer, apply_layer};
 
 /// Blobs fetched at once.
 const CONCURRENT: usize = 4;
-/// How long what a killed pull left is kept.
-const LEASE_LIFETIME: time::Duration = time::Duration::hours(24);
 
 /// What to pull, and where to.
 #[derive(Debug)]
@@ -84,40 +83,10 @@ impl Copier {
     /// damaged, the disk is full.
     pub async fn pull(&self, mut pull: Pull) -> Result<()> {
         let (reference, client) = repository(&pull.reference, &pull.resolver, pull.credentials.take())?;
-        let namespace = pull.namespace.clone();
-        let (lease, is_own) = self.lease(&namespace, pull.lease.take()).await?;
-        let result = self.run(pull, &reference, &client, &lease).await;
-        if is_own {
-            self.let_go(namespace, lease).await;
-        }
+        let hold = Hold::take(&self.db, &pull.namespace, pull.lease.take()).await?;
+        let result = self.run(pull, &reference, &client, hold.lease()).await;
+        hold.end().await;
         result
-    }
-
-    /// The request's lease, or one of our own; true says so.
-    pub(super) async fn lease(&self, namespace: &str, given: Option<String>) -> Result<(String, bool)> {
-        match given {
-            Some(lease) => Ok((lease, false)),
-            None => Ok((self.own_lease(namespace).await?, true)),
-        }
-    }
-
-    pub(super) async fn let_go(&self, namespace: String, lease: String) {
-        let (db, id) = (self.db.clone(), lease.clone());
-        if let Err(error) = blocking(move || db.leases().delete(&namespace, &id)).await {
-            tracing::warn!(lease, %error, "let go of a transfer's lease");
-        }
-    }
-
-    async fn own_lease(&self, namespace: &str) -> Result<String> {
-        let id = format!("pull-{:016x}", rand::random::<u64>());
-        let until = time::OffsetDateTime::now_utc() + LEASE_LIFETIME;
-        let until = until
-            .format(&time::format_description::well_known::Rfc3339)
-            .map_err(|error| Error::caused("write the time a lease ends", error))?;
-        let labels = Labels::from([("containerd.io/gc.expire".to_owned(), until)]);
-        let (db, namespace, name) = (self.db.clone(), namespace.to_owned(), id.clone());
-        blocking(move || db.leases().create(&namespace, &name, labels)).await?;
-        Ok(id)
     }
 
     async fn run(&self, pull: Pull, reference: &Reference, client: &Repository, lease: &str) -> Result<()> {

@@ -282,8 +282,29 @@ fn check_log(log: &HostConfigLogConfig) -> Result<()> {
     };
     match log.config.iter().flat_map(HashMap::keys).find(|key| !known.contains(&key.as_str())) {
         Some(key) => Err(Error::invalid(format!("unknown log opt '{key}' for {driver} log driver"))),
-        None => Ok(()),
+        None => log.config.as_ref().map_or(Ok(()), |options| check_rotation(driver, options)),
     }
+}
+
+/// dockerd finds these only when it starts the container.
+fn check_rotation(driver: &str, options: &HashMap<String, String>) -> Result<()> {
+    let refused = |why: String| Err(Error::invalid(format!("failed to initialize logging driver: {why}")));
+    let size = options.get("max-size").filter(|text| !text.is_empty() && *text != "-1");
+    if let Some(text) = size.filter(|text| logfile::parse_size(text).is_none()) {
+        return refused(format!("invalid size: '{text}'"));
+    }
+    let files = match options.get("max-file").map(|text| (text, text.parse::<i64>())) {
+        Some((text, Err(_))) => return refused(format!("strconv.Atoi: parsing \"{text}\": invalid syntax")),
+        Some((_, Ok(..1))) => return refused("max-file cannot be less than 1".into()),
+        Some((_, Ok(files))) => files,
+        None => 1,
+    };
+    // The other driver rotates by default.
+    let compresses = driver == "json-file" && options.get("compress").is_some_and(|text| text == "true");
+    if compresses && (files < 2 || size.is_none()) {
+        return refused("compress cannot be true when max-file is less than 2 or max-size is not set".into());
+    }
+    Ok(())
 }
 
 /// Checks limits; also for updates.

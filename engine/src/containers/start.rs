@@ -215,7 +215,7 @@ impl Containers {
         let (format, path) = self.log_place(record);
         let mut log = LogUri::new(format, path);
         log.tee_wait = true;
-        log.max_size = options.get("max-size").and_then(|text| size(text));
+        log.max_size = options.get("max-size").and_then(|text| logfile::parse_size(text));
         log.max_file = options
             .get("max-file")
             .and_then(|text| text.parse().ok())
@@ -326,19 +326,6 @@ impl Containers {
 }
 
 type HashMapRef = std::collections::HashMap<String, String>;
-
-/// `10m`
-fn size(text: &str) -> Option<u64> {
-    let lower = text.to_ascii_lowercase();
-    let lower = lower.strip_suffix('b').unwrap_or(&lower);
-    let (digits, unit) = match lower.as_bytes().last()? {
-        b'k' => (&lower[..lower.len() - 1], 1u64 << 10),
-        b'm' => (&lower[..lower.len() - 1], 1 << 20),
-        b'g' => (&lower[..lower.len() - 1], 1 << 30),
-        _ => (lower, 1),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit).filter(|size| *size > 0)
-}
 
 fn look_up_user(
     record: &Record,

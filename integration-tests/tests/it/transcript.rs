@@ -71,7 +71,9 @@ pub(crate) fn normal(line: &str) -> String {
     // containerd 1.6 names the kind of some errors twice.
     let line = line.replace(": invalid argument: invalid argument", ": invalid argument");
     // ctr resizes a terminal whose process may have gone, and lists what it fetches while it ends.
-    if line.contains("resize pty") || line.contains("active check failed") {
+    let its_own =
+        ["resize pty", "active check failed", r#"failed to get content info" error="context canceled"#];
+    if its_own.iter().any(|noise| line.contains(noise)) {
         return String::new();
     }
     let words = line.split_whitespace().map(|word| {

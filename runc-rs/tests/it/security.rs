@@ -188,7 +188,9 @@ mod ours_alone {
     #[test]
     fn cve_2025_31133_the_images_null_device_is_not_what_masks() {
         // Without a mount on /dev the image's own nodes are used.
-        let mut bundle = Bundle::new("cat /proc/kcore | wc -c; stat -c '%t:%T' /dev/null");
+        let mut bundle = Bundle::new("cat /hidden | wc -c; stat -c '%t:%T' /dev/null");
+        std::fs::write(bundle.rootfs().join("hidden"), "hidden").unwrap();
+        bundle.spec["linux"]["maskedPaths"] = serde_json::json!(["/hidden"]);
         bundle.spec["mounts"].as_array_mut().unwrap().retain(|m| m["type"] == "proc");
         std::fs::create_dir(bundle.rootfs().join("dev")).unwrap();
         symlink("/proc/sys/kernel/core_pattern", bundle.rootfs().join("dev/null")).unwrap();

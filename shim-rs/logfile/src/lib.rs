@@ -34,5 +34,5 @@ pub use follow::{Control, Follow};
 pub use lines::MAX_LINE;
 pub use read::{LogReader, ReadOptions};
 pub use timestamp::Timestamp;
-pub use uri::{BinaryLogger, LogUri, is_log_uri, percent_decode};
+pub use uri::{BinaryLogger, LogUri, is_log_uri, parse_size, percent_decode};
 pub use write::{LogWriter, Mark};

@@ -61,7 +61,9 @@ impl LogUri {
 
     fn set(&mut self, key: &str, value: &str) -> std::result::Result<(), String> {
         match key {
-            "max-size" => self.max_size = Some(parse_size(value)?),
+            "max-size" => {
+                self.max_size = Some(parse_size(value).ok_or_else(|| format!("{value:?} is no size"))?)
+            }
             "max-file" => {
                 self.max_file = match value.parse() {
                     Ok(number) if number >= 1 => number,
@@ -241,8 +243,10 @@ fn parse_bool(key: &str, value: &str) -> std::result::Result<bool, String> {
     value.parse().map_err(|_| format!("{key} is true or false, not {value:?}"))
 }
 
-/// `10m`, `2k`, `1g`, plain bytes; units are powers of 1024, a `b` behind them is allowed.
-fn parse_size(text: &str) -> std::result::Result<u64, String> {
+/// `10m`, `2k`, `1g`, plain bytes; units are powers of 1024, a `b` behind them is allowed. None for zero and for
+/// what is no size.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
     let lower = text.to_ascii_lowercase();
     let lower = lower.strip_suffix('b').unwrap_or(&lower);
     let (digits, unit) = match lower.char_indices().last() {
@@ -251,10 +255,7 @@ fn parse_size(text: &str) -> std::result::Result<u64, String> {
         Some((at, 'g')) => (&lower[..at], 1 << 30),
         _ => (lower, 1u64),
     };
-    match digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
-        Some(size) if size > 0 => Ok(size),
-        _ => Err(format!("{text:?} is no size")),
-    }
+    digits.parse::<u64>().ok()?.checked_mul(unit).filter(|size| *size > 0)
 }
 
 #[cfg(test)]

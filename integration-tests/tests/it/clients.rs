@@ -1,0 +1,66 @@
+//! One list of claims for everyone who serves the Docker API and everyone who asks: what Debian's dockerd doesn't
+//! do under the docker CLI is no claim to make of engined.
+
+use integration_tests::{BusyboxImage, Client, Dockerd, Netns, Output, Registry, Stack};
+
+/// The image's name everywhere.
+pub(crate) const IMAGE: &str = "127.0.0.1:5000/busybox:1";
+
+/// A client of a daemon that has the image.
+pub(crate) struct Place<'a> {
+    /// For messages.
+    pub(crate) name: &'a str,
+    pub(crate) cli: &'a Client,
+    /// Where the daemon lives.
+    pub(crate) netns: &'a Netns,
+}
+
+impl Place<'_> {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.cli.run(args)
+    }
+
+    /// A shell script in which the client is `$C` and the image `$I`.
+    pub(crate) fn shell(&self, script: &str) -> Output {
+        let words: Vec<String> =
+            self.cli.words(&[]).iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let script = format!("C='{}'; I={IMAGE}\n{script}", words.join(" "));
+        let mut command = self.netns.command("sh");
+        Output::of(command.args(["-c", &script]).envs(self.cli.env().to_vec()))
+    }
+
+    /// A field of a container, by a template.
+    pub(crate) fn field(&self, template: &str, container: &str) -> String {
+        self.run(&["inspect", "-f", template, container]).ok()
+    }
+
+    /// Removes containers.
+    pub(crate) fn remove(&self, containers: &[&str]) {
+        self.run(&[&["rm", "-f"], containers].concat()).ok();
+    }
+}
+
+/// Checks the claims on Debian's dockerd first, then on engined by the docker CLI and by ours.
+pub(crate) fn on_each(claims: impl Fn(&Place<'_>)) {
+    on_dockerd(&claims);
+    on_engined(&Stack::start(), claims);
+}
+
+/// Checks the claims on engined by the docker CLI and by ours.
+pub(crate) fn on_engined(stack: &Stack, claims: impl Fn(&Place<'_>)) {
+    stack.docker(&["pull", "-q", IMAGE]).ok();
+    for (name, cli) in [("docker", stack.docker_client()), ("engine", stack.engine_client())] {
+        claims(&Place { name, cli: &cli, netns: &stack.netns });
+    }
+}
+
+/// Checks the claims on Debian's dockerd, which gets its image from a registry as engined does.
+pub(crate) fn on_dockerd(claims: impl Fn(&Place<'_>)) {
+    let peer = Dockerd::start(None);
+    let registry = Registry::start(peer.netns(), peer.dir());
+    registry.push(peer.netns(), &BusyboxImage::build(peer.dir(), IMAGE), "busybox:1");
+    peer.docker().run(&["rmi", Dockerd::IMAGE]).ok();
+    peer.docker().run(&["pull", "-q", IMAGE]).ok();
+    claims(&Place { name: "dockerd", cli: &peer.docker(), netns: peer.netns() });
+    registry.stop();
+}
