@@ -39,12 +39,8 @@ pub use peers::{Containerd, Dockerd, Podman};
 pub use platform_index::PlatformIndex;
 pub use private::PrivateMachine;
 pub use registry::Registry;
-<<<<<<< HEAD
 pub use small_disk::SmallDisk;
-pub use stack::{Stack, Victim};
-=======
 pub use stack::{Stack, Victim, kill_shim_9};
->>>>>>> main
 pub use tar::{TarEntry, tar};
 pub use token_server::TokenServer;
 pub use wait::eventually;

@@ -38,7 +38,8 @@ impl SmallDisk {
     /// # Panics
     /// The ballast can't be made.
     pub fn fill(&self) {
-        let mut file = std::fs::File::create(self.ballast()).expect("make the ballast");
+        let mut options = std::fs::File::options();
+        let mut file = options.create(true).append(true).open(self.ballast()).expect("make the ballast");
         let page = [1; 4096];
         while file.write_all(&page).is_ok() {}
     }
