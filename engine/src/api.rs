@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod body;
 pub mod containers;
+mod daemon;
 pub mod error;
 pub mod events;
 pub mod exec;
@@ -14,3 +15,5 @@ pub mod router;
 pub mod system;
 pub mod version;
 pub mod volumes;
+
+pub use daemon::Daemon;

@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod list;
 pub mod logs;
 pub mod monitor;
+pub mod mount_point;
 pub mod mounts;
 pub mod names;
 pub mod networking;

@@ -16,6 +16,7 @@ mod refusal;
 mod registry_auth;
 mod remove;
 mod tag;
+mod wanted;
 
 use std::{
     collections::HashMap,

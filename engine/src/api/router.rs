@@ -8,12 +8,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tower::Layer;
 
+use super::daemon::Daemon;
 use super::version::{self, MAXIMUM, Split};
 use super::{containers, error, events, exec, images, networks, system, volumes};
-use crate::daemon::Daemon;
-
-/// The engine's version, as clients parse it.
-pub const ENGINE_VERSION: &str = "28.5.2";
 
 /// The whole API as one service.
 pub fn service(

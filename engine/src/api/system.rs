@@ -8,12 +8,11 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::body;
+use super::daemon::Daemon;
 use super::error::{json_body, message};
-use super::router::ENGINE_VERSION;
-use super::version::{MAXIMUM, MINIMUM};
+use super::version::{ENGINE_VERSION, MAXIMUM, MINIMUM};
 use crate::containers::list::count;
 use crate::containers::state::Status;
-use crate::daemon::Daemon;
 use crate::error::{Error, Kind, Result};
 
 const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";

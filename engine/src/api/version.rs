@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+/// The engine's version, as clients parse it.
+pub const ENGINE_VERSION: &str = "28.5.2";
 /// The newest API version spoken, and announced.
 pub const MAXIMUM: Version = Version(51);
 /// The oldest API version spoken.

@@ -149,7 +149,7 @@ fn state(record: &Record) -> Value {
 /// The `Mounts` of inspect and of lists.
 pub(super) fn mounts(record: &Record) -> Vec<Value> {
     let shown = record.mounts.iter().filter(|mount| mount.shown);
-    let row = |mount: &super::mounts::MountPoint| {
+    let row = |mount: &super::mount_point::MountPoint| {
         let mut row = Map::new();
         row.insert("Type".into(), mount.kind.clone().into());
         if let Some(name) = &mount.volume {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bollard_stubs::models::{ContainerConfig, EndpointSettings, HostConfig};
 use serde::{Deserialize, Serialize};
 
-use super::mounts::MountPoint;
+use super::mount_point::MountPoint;
 use super::state::State;
 
 /// What was about to be done when the record was written; found at start, it is undone or finished.

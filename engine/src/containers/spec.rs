@@ -328,7 +328,7 @@ fn mounts(record: &Record, around: &Surroundings) -> Vec<Value> {
     list
 }
 
-fn user_mount(mount: &super::mounts::MountPoint) -> Value {
+fn user_mount(mount: &super::mount_point::MountPoint) -> Value {
     if mount.kind == "tmpfs" {
         let options: Vec<&str> = mount.tmpfs_options.iter().map(String::as_str).collect();
         return oci::spec::mount(&mount.destination, "tmpfs", "tmpfs", &options);

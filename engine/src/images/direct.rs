@@ -14,7 +14,7 @@ use proto::containerd::{
 use registry::{RegistryError, Repository, Settings};
 use tokio::sync::mpsc;
 
-use super::{pull::Wanted, refusal, registry_auth};
+use super::{refusal, registry_auth, wanted::Wanted};
 use crate::error::{Error, Result};
 
 /// Bytes of one write.
@@ -57,7 +57,8 @@ impl Direct {
             Document::Manifest(manifest) => *manifest,
             Document::Index(index) => {
                 let chosen = index.matching(&self.wanted.platform).first().copied().cloned();
-                let chosen = chosen.ok_or_else(|| self.wanted.no_platform())?;
+                let chosen = chosen
+                    .ok_or_else(|| refusal::no_platform(&self.wanted.reference, &self.wanted.platform))?;
                 match self.document(&registry, &chosen).await? {
                     Document::Manifest(manifest) => *manifest,
                     Document::Index(_) => return Err(Error::system("an index inside an index")),
@@ -213,7 +214,7 @@ impl Direct {
     /// The registry's failure in docker's words.
     fn failed(&self, error: &RegistryError) -> Error {
         let is_not_found = matches!(error, RegistryError::NotFound { .. });
-        refusal::of_pull(&self.wanted, &error.to_string(), is_not_found)
+        refusal::of_pull(&self.wanted.reference, &self.wanted.platform, &error.to_string(), is_not_found)
     }
 
     async fn tell(&self, event: &str, blob: &Descriptor, done: u64) {

@@ -1,13 +1,13 @@
 //! `POST /images/create?fromImage=`: containerd's Transfer service does it, docker's lines tell of it.
 
 use containerd_client::{Kind as ClientKind, PullRequest, Pulling};
-use oci::{Digest, Platform, Reference};
+use oci::Reference;
 use proto::containerd::types;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use super::pull_progress::Line;
-use super::{Images, RegistryAuth, direct::Direct, pull_progress::Lines, refusal};
+use super::{Images, RegistryAuth, direct::Direct, pull_progress::Lines, wanted::Wanted};
 use crate::error::{Error, Result};
 
 /// What is asked for.
@@ -43,29 +43,6 @@ impl Drop for Pulled {
     }
 }
 
-/// What a pull is to bring.
-#[derive(Clone)]
-pub(super) struct Wanted {
-    pub(super) reference: Reference,
-    pub(super) platform: Platform,
-}
-
-impl Wanted {
-    /// Docker's words for an index without what was asked for.
-    pub(super) fn no_platform(&self) -> Error {
-        let Platform { os, architecture, variant, .. } = &self.platform;
-        let slash = if variant.is_empty() { "" } else { "/" };
-        let name = self.reference.familiar();
-        Error::not_found(format!(
-            "no matching manifest for {os}/{architecture}{slash}{variant} in the manifest list entries of {name}: no match for platform in manifest: not found"
-        ))
-    }
-
-    fn failed(&self, error: &containerd_client::Error) -> Error {
-        refusal::of_pull(self, error.message(), error.is_not_found())
-    }
-}
-
 /// Who pulls: containerd, or we.
 enum Source {
     Transfer(Pulling, Box<Wanted>),
@@ -95,8 +72,8 @@ impl Images {
     /// 400 for a name that is none, 404 for an image that the registry doesn't have, 500 for a registry
     /// that can't be reached.
     pub async fn pull(&self, request: Pull) -> Result<Pulled> {
-        let reference = wanted(&request.name, &request.tag)?;
-        let platform = platform(&request.platform)?;
+        let asked = Wanted::parse(&request.name, &request.tag, &request.platform)?;
+        let (reference, platform) = (asked.reference.clone(), &asked.platform);
         let before = self.target_of(&reference).await?;
         let here = self.all().await?;
         let here =
@@ -121,7 +98,6 @@ impl Images {
             default_scheme: String::new(),
             host_dir: hosts.as_deref().map_or_else(String::new, |dir| dir.to_string_lossy().into_owned()),
         };
-        let asked = Wanted { reference: reference.clone(), platform };
         let mut pulling = match self.client().pull(call).await {
             Ok(pulling) => Source::Transfer(pulling, Box::new(asked)),
             Err(error) if error.kind() == ClientKind::Unimplemented => {
@@ -220,25 +196,4 @@ impl Images {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// The reference out of `fromImage` and `tag`; `tag` wins.
-fn wanted(name: &str, tag: &str) -> Result<Reference> {
-    let reference: Reference =
-        name.parse().map_err(|error: oci::ReferenceError| Error::invalid(error.to_string()))?;
-    if tag.is_empty() {
-        return Ok(reference.with_default_tag());
-    }
-    if tag.contains(':') {
-        let digest: Digest = tag.parse().map_err(|_| Error::invalid("invalid reference format"))?;
-        return Ok(reference.with_digest(digest));
-    }
-    reference.with_tag(tag).map_err(|error| Error::invalid(error.to_string()))
-}
-
-fn platform(text: &str) -> Result<Platform> {
-    if text.is_empty() {
-        return Ok(Platform::host());
-    }
-    text.parse().map_err(|error: oci::PlatformError| Error::invalid(error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! Why a pull failed, in docker's words.
 
-use super::pull::Wanted;
+use oci::{Platform, Reference};
+
 use crate::error::Error;
 
 /// Behind this stands why a registry didn't let somebody in.
@@ -9,8 +10,7 @@ const DENIED: &str = "may require authorization: ";
 const DENIED_TOO: [&str; 4] = ["unauthorized", "authorization failed", "access denied", "denied:"];
 
 /// Docker's status and words for a failure that containerd or the registry's client tells.
-pub(super) fn of_pull(wanted: &Wanted, text: &str, is_not_found: bool) -> Error {
-    let reference = &wanted.reference;
+pub(super) fn of_pull(reference: &Reference, platform: &Platform, text: &str, is_not_found: bool) -> Error {
     let denied = || {
         let name = reference.familiar_name();
         Error::not_found(format!(
@@ -28,7 +28,7 @@ pub(super) fn of_pull(wanted: &Wanted, text: &str, is_not_found: bool) -> Error 
         return denied();
     }
     if lower.contains("no match for platform") {
-        return wanted.no_platform();
+        return no_platform(reference, platform);
     }
     if is_not_found {
         let shown = reference.familiar();
@@ -37,6 +37,16 @@ pub(super) fn of_pull(wanted: &Wanted, text: &str, is_not_found: bool) -> Error 
         ));
     }
     Error::system(dockers_words(text))
+}
+
+/// An index without what was asked for.
+pub(super) fn no_platform(reference: &Reference, platform: &Platform) -> Error {
+    let Platform { os, architecture, variant, .. } = platform;
+    let slash = if variant.is_empty() { "" } else { "/" };
+    let name = reference.familiar();
+    Error::not_found(format!(
+        "no matching manifest for {os}/{architecture}{slash}{variant} in the manifest list entries of {name}: no match for platform in manifest: not found"
+    ))
 }
 
 /// A registry that couldn't be reached: docker asks for the API's root before all else, so that is what it

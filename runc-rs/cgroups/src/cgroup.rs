@@ -108,6 +108,11 @@ impl Cgroup {
         Self::new(self.layout, self.dirs.iter().map(deeper).collect())
     }
 
+    /// The v2 side of a hybrid machine.
+    fn is_extra(&self, dir: &Dir) -> bool {
+        self.layout == Layout::Hybrid && dir.is_unified()
+    }
+
     /// Whether any of its directories exists.
     pub fn exists(&self) -> bool {
         self.dirs.iter().any(|d| d.path.is_dir())
@@ -119,7 +124,12 @@ impl Cgroup {
     pub fn create(&self) -> Result<()> {
         let mut made = Vec::new();
         let result = self.dirs.iter().try_for_each(|dir| {
-            if dir.is_unified() {
+            if self.is_extra(dir) {
+                // As runc: a part that no limit depends on may be out of reach. One that does gets its controllers
+                // when the limit is set.
+                drop(v2::create_plain(&dir.path, &mut made));
+                Ok(())
+            } else if dir.is_unified() {
                 v2::create(&dir.path, &mut made)
             } else {
                 v1::create(&dir.path, &dir.controllers, &mut made)
@@ -160,8 +170,11 @@ impl Cgroup {
         let mut join = Join { into: None, tasks: Vec::new() };
         for dir in &self.dirs {
             if dir.is_unified() {
-                let file = fs::File::open(&dir.path).map_err(|e| Error::io("open", &dir.path, e))?;
-                join.into = Some(file.into());
+                match fs::File::open(&dir.path) {
+                    Ok(file) => join.into = Some(file.into()),
+                    Err(_) if self.is_extra(dir) => {}
+                    Err(e) => return Err(Error::io("open", &dir.path, e)),
+                }
             } else {
                 let path = dir.path.join("tasks");
                 let file = fs::OpenOptions::new().write(true).open(&path);

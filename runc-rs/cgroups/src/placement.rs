@@ -3,7 +3,7 @@
 //! A seam with two sides: [`Cgroupfs`] names the directories itself; a systemd driver will ask systemd for a
 //! scope. Until it is there, `slice:prefix:name` paths are refused by name, not placed somewhere else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use oci_spec::runtime::LinuxResources;
 
@@ -57,7 +57,7 @@ impl Placement for Systemd {
 impl Placement for Cgroupfs {
     /// An absolute path starts at each hierarchy's mount. A relative one, and the default (the id), start at
     /// the caller's own cgroup; on v2 at its parent, since a cgroup with processes can't have children with
-    /// controllers.
+    /// controllers. On a hybrid machine the v2 side is a place like the others, as for runc.
     fn place(&self, host: &Host, request: &Request<'_>) -> Result<Cgroup> {
         let path = request.cgroups_path.filter(|p| !p.as_os_str().is_empty());
         let (inner, absolute) = match path {
@@ -72,17 +72,19 @@ impl Placement for Cgroupfs {
         };
         let mut dirs: Vec<Dir> =
             host.v1.iter().map(|h| Dir { controllers: h.controllers.clone(), path: on_v1(h) }).collect();
-        let unified = host.unified.as_ref().filter(|_| dirs.is_empty() || needs_unified(&dirs, request));
-        if let Some(h) = unified {
-            let parent = h.own.parent().map(Path::to_owned).unwrap_or_default();
-            let base = if absolute { PathBuf::new() } else { parent };
+        if let Some(h) = &host.unified {
+            let base = match (absolute, h.own.parent()) {
+                (true, _) => Path::new(""),
+                (false, Some(parent)) if dirs.is_empty() || needs_unified(&dirs, request) => parent,
+                (false, _) => &h.own,
+            };
             dirs.push(Dir { controllers: Vec::new(), path: h.mount.join(base).join(&inner) });
         }
         Ok(Cgroup::new(host.layout(), dirs))
     }
 }
 
-/// On a hybrid machine the v2 directory is made only for what no v1 hierarchy can do.
+/// Whether the v2 side of a hybrid machine must do what no v1 hierarchy can.
 fn needs_unified(v1: &[Dir], request: &Request<'_>) -> bool {
     let lacks = |name: &str| !v1.iter().any(|d| d.controllers.iter().any(|c| c == name));
     let Some(resources) = request.resources else { return false };
@@ -111,6 +113,25 @@ mod tests {
         assert_eq!(dir(Some("a/b")), Path::new("/cg/user/a/b"));
         assert_eq!(dir(None), Path::new("/cg/user/box"));
         assert_eq!(dir(Some("/../../../etc")), Path::new("/cg/etc"));
+    }
+
+    #[test]
+    fn on_a_hybrid_machine_the_v2_side_is_a_place_too() {
+        let mounts =
+            "1 0 0:1 / /cg/pids rw - cgroup cgroup rw,pids\n2 0 0:2 / /cg/unified rw - cgroup2 none rw\n";
+        let host = Host::parse(mounts, "1:pids:/a/b\n0::/a/b\n").unwrap();
+        let dirs = |p| place(&host, p).unwrap().paths().map(|(_, d)| d.to_owned()).collect::<Vec<_>>();
+        assert_eq!(dirs(Some("/x")), [Path::new("/cg/pids/x"), Path::new("/cg/unified/x")]);
+        assert_eq!(dirs(None), [Path::new("/cg/pids/a/b/box"), Path::new("/cg/unified/a/b/box")]);
+        let huge = serde_json::json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]});
+        let resources: LinuxResources = serde_json::from_value(huge).unwrap();
+        let request = Request { cgroups_path: None, id: "box", resources: Some(&resources) };
+        let limited = Cgroupfs.place(&host, &request).unwrap();
+        assert_eq!(
+            limited.unified().unwrap(),
+            Path::new("/cg/unified/a/box"),
+            "siblings may have controllers"
+        );
     }
 
     #[test]

@@ -61,6 +61,12 @@ pub(crate) fn apply(cgroup: &Cgroup, resources: &LinuxResources) -> Result<()> {
         blkio::apply(|| need("blkio", "linux.resources.blockIO"), io)?;
     }
     let unified = cgroup.unified();
+    let wanted = |list: bool, controller| list && cgroup.controller(controller).is_none();
+    let huge = resources.hugepage_limits().as_ref().is_some_and(|l| !l.is_empty());
+    let rdma = resources.rdma().as_ref().is_some_and(|l| !l.is_empty());
+    if let Some(dir) = unified.filter(|_| wanted(huge, "hugetlb") || wanted(rdma, "rdma")) {
+        v2::enable_above(dir)?;
+    }
     for huge in resources.hugepage_limits().iter().flatten() {
         match (cgroup.controller("hugetlb"), unified) {
             (Some(dir), _) => {

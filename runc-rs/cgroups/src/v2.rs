@@ -22,12 +22,31 @@ pub(crate) fn create(dir: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
     if let Some(parent) = dir.parent().filter(|p| is_cgroup(p)) {
         enable_all(parent)?;
     }
-    match fs::create_dir(dir) {
+    create_plain(dir, made)
+}
+
+/// The same without a look at controllers.
+pub(crate) fn create_plain(dir: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
+    let mut answer = fs::create_dir(dir);
+    if let (Err(e), Some(parent)) = (&answer, dir.parent())
+        && e.raw_os_error() == Some(libc::ENOENT)
+    {
+        create_plain(parent, made)?;
+        answer = fs::create_dir(dir);
+    }
+    match answer {
         Ok(()) => made.push(dir.to_owned()),
         Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {}
         Err(e) => return Err(Error::io("create", dir, e)),
     }
     Ok(())
+}
+
+/// Gives a cgroup that exists the controllers of all above it.
+pub(crate) fn enable_above(dir: &Path) -> Result<()> {
+    let mut above: Vec<&Path> = dir.ancestors().skip(1).take_while(|p| is_cgroup(p)).collect();
+    above.reverse();
+    above.into_iter().try_for_each(enable_all)
 }
 
 fn is_cgroup(dir: &Path) -> bool {

@@ -93,6 +93,7 @@ fn make_rootless(spec: &mut Value) {
     }
     if let Some(mounts) = spec["mounts"].as_array_mut() {
         for mount in mounts.iter_mut() {
+            // What lies below isn't read-only by that: the mount on /sys/fs/cgroup must stay (CVE-2023-25809).
             if mount["destination"] == "/sys" {
                 *mount = json!({
                     "destination": "/sys", "type": "none", "source": "/sys",
@@ -103,6 +104,5 @@ fn make_rootless(spec: &mut Value) {
                 options.retain(|o| o != "gid=5");
             }
         }
-        mounts.retain(|m| m["destination"] != "/sys/fs/cgroup");
     }
 }

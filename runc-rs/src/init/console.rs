@@ -66,9 +66,21 @@ pub(crate) fn send_fd(socket: BorrowedFd<'_>, text: &[u8], fd: BorrowedFd<'_>) -
     rustix::net::sendmsg(socket, &[IoSlice::new(text)], &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
-/// The terminal as /dev/console.
+/// The terminal as /dev/console. A link of the image there would choose what is covered by something writable
+/// before the masks are (CVE-2026-88264).
 pub(crate) fn mount(root: BorrowedFd<'_>, terminal: &OwnedFd) -> Step<()> {
-    let target = inside::make_file(root, Path::new("/dev/console")).step(|| "create /dev/console")?;
+    let path = Path::new("/dev/console");
+    let target = match inside::open_plain(root, path, OFlags::PATH) {
+        Err(Errno::ENOENT) => {
+            inside::make_file(root, path).step(|| "create /dev/console")?;
+            inside::open_plain(root, path, OFlags::PATH)
+        }
+        other => other,
+    };
+    let target = match target {
+        Err(Errno::ELOOP) => return Err(StepError::plain("/dev/console must not be reached through a link")),
+        other => other.step(|| "open /dev/console")?,
+    };
     let tree = detached::clone(terminal.as_fd(), "", false).step(|| "clone the terminal")?;
     detached::attach(&tree, target.as_fd()).step(|| "mount /dev/console")
 }

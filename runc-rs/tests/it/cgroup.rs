@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::bundle::Bundle;
-use crate::host::{cgroups_named, is_alive, wait_until};
+use crate::host::{cgroups_named, is_alive, is_v2, wait_until};
 
 #[test]
 fn an_absolute_path_is_the_place_and_goes_with_the_container() {
@@ -22,6 +22,20 @@ fn an_absolute_path_is_the_place_and_goes_with_the_container() {
     for dir in cgroups_named(&parent) {
         fs::remove_dir(dir).unwrap();
     }
+}
+
+/// Fails with a build that leaves the v2 side of a hybrid machine out.
+#[test]
+fn every_hierarchy_has_the_container_and_what_is_executed_in_it_at_its_place() {
+    let bundle = Bundle::new("sleep 1000");
+    bundle.start_detached();
+    let text = bundle.exec(&[bundle.id(), "cat", "/proc/self/cgroup", "/proc/1/cgroup"]).stdout;
+    // The kernel lists v1 hierarchies also where a view shows v2 alone.
+    let visible: Vec<&str> = text.lines().filter(|line| !is_v2() || line.starts_with("0::")).collect();
+    let inside = |line: &&str| line.ends_with(&format!("/{}", bundle.id()));
+    assert!(visible.len() >= 2 && visible.iter().all(inside), "{text}");
+    assert_eq!(bundle.call(&["delete", "-f", bundle.id()]).code, 0);
+    bundle.assert_nothing_left();
 }
 
 #[test]

@@ -23,6 +23,8 @@ mod output;
 mod process;
 mod rootfs;
 mod security;
+mod security_images;
+mod security_races;
 mod terminal;
 mod vm_systemd;
 mod vm_v2;

@@ -13,18 +13,18 @@ use serde_json::json;
 use crate::bundle::{Answer, Bundle, runtime};
 
 /// Where a runtime sends the controlling side.
-struct ConsoleSocket {
+pub(crate) struct ConsoleSocket {
     path: PathBuf,
     listener: UnixListener,
 }
 
 impl ConsoleSocket {
-    fn new(bundle: &Bundle) -> Self {
+    pub(crate) fn new(bundle: &Bundle) -> Self {
         let path = bundle.dir.join("console");
         Self { listener: UnixListener::bind(&path).unwrap(), path }
     }
 
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.path.to_str().unwrap()
     }
 
@@ -62,7 +62,7 @@ fn read_until(master: &mut File, wanted: &str) -> String {
     shown
 }
 
-fn with_terminal(script: &str) -> Bundle {
+pub(crate) fn with_terminal(script: &str) -> Bundle {
     let mut bundle = Bundle::new(script);
     bundle.spec["process"]["terminal"] = json!(true);
     bundle

@@ -1,7 +1,7 @@
 use bollard_stubs::models::ContainerConfig;
 
 use super::*;
-use crate::containers::mounts::MountPoint;
+use crate::containers::mount_point::MountPoint;
 
 fn record(host: HostConfig) -> Record {
     Record {
