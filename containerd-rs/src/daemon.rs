@@ -72,14 +72,14 @@ fn directory(path: &Path, mode: u32) -> anyhow::Result<()> {
         .with_context(|| format!("make the directory {}", path.display()))
 }
 
-/// Keeps a second daemon off the root.
-fn lock(root: &Path) -> anyhow::Result<Flock<File>> {
-    let path = root.join("lock");
+/// Keeps a second daemon off a directory.
+fn lock(dir: &Path, flag: &str) -> anyhow::Result<Flock<File>> {
+    let path = dir.join("lock");
     let file = File::create(&path).with_context(|| format!("open {}", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(lock),
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-            bail!("another daemon uses {}: stop it, or give another --root", root.display())
+            bail!("another daemon uses {}: stop it, or give another {flag}", dir.display())
         }
         Err((_, error)) => Err(error).with_context(|| format!("lock {}", path.display())),
     }
@@ -201,7 +201,7 @@ fn routes(config: &Config, parts: &Parts, shown: Vec<Part>) -> anyhow::Result<Ro
 async fn run(config: Config) -> anyhow::Result<()> {
     directory(&config.root, 0o700)?;
     directory(&config.state, 0o711)?;
-    let _lock = lock(&config.root)?;
+    let _locks = [lock(&config.root, "--root")?, lock(&config.state, "--state")?];
     if config.oom_score != 0 {
         std::fs::write("/proc/self/oom_score_adj", config.oom_score.to_string())
             .with_context(|| format!("set oom_score_adj to {}", config.oom_score))?;

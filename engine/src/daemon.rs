@@ -1,5 +1,6 @@
 //! The daemon: parts put together, in the order of start and stop.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use containerd_client::Client;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -16,7 +19,7 @@ use crate::containers::{Containers, Registry};
 use crate::events::Events;
 use crate::images::{self, Images, Use};
 use crate::networks::{self, Networks, Pool, default_pools};
-use crate::server::Listener;
+use crate::server::{self, Listener};
 use crate::store::Store;
 use crate::volumes::Volumes;
 
@@ -48,6 +51,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     for dir in ["containers", "volumes"] {
         make_dir(&config.data_root.join(dir), 0o711)?;
+    }
+    let _locks = [lock(&config.data_root, "--data-root")?, lock(&config.exec_root, "--exec-root")?];
+    for host in &config.hosts {
+        // Asked before anything is touched that another daemon may use.
+        server::check_free(host)?;
     }
     let pidfile = PidFile::write(config.pidfile.clone())?;
     let daemon = start(config).await?;
@@ -188,6 +196,19 @@ fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
     std::fs::create_dir_all(path).with_context(|| format!("make {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         .with_context(|| format!("set the mode of {}", path.display()))
+}
+
+/// Keeps a second daemon off a directory.
+fn lock(dir: &Path, flag: &str) -> anyhow::Result<Flock<File>> {
+    let path = dir.join("lock");
+    let file = File::create(&path).with_context(|| format!("open {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, Errno::EWOULDBLOCK)) => {
+            bail!("another daemon uses {}: stop it, or give another {flag}", dir.display())
+        }
+        Err((_, error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
 }
 
 /// The pid file; removed at the end.

@@ -1,6 +1,6 @@
 //! Sockets, and HTTP on them.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -26,11 +26,8 @@ impl Listener {
     /// # Errors
     /// The address is bad or in use.
     pub async fn bind(address: &str, group: Option<&str>) -> anyhow::Result<Self> {
-        if let Some(path) = address
-            .strip_prefix("unix://")
-            .or_else(|| Some(address).filter(|address| address.starts_with('/')))
-        {
-            let path = PathBuf::from(path);
+        if let Some(path) = unix_path(address) {
+            check_free(address)?;
             let listener =
                 bind_unix(&path, group).with_context(|| format!("listen on {}", path.display()))?;
             return Ok(Self::Unix(listener, path));
@@ -70,12 +67,34 @@ impl Listener {
     }
 }
 
+/// The path of a Unix socket's address.
+fn unix_path(address: &str) -> Option<PathBuf> {
+    let path = address.strip_prefix("unix://").or(Some(address).filter(|address| address.starts_with('/')))?;
+    Some(PathBuf::from(path))
+}
+
+/// Refuses an address of `-H` where somebody listens already, or where something lies that is no socket.
+///
+/// # Errors
+/// Says what is there.
+pub fn check_free(address: &str) -> anyhow::Result<()> {
+    let Some(path) = unix_path(address) else { return Ok(()) };
+    let step = || format!("listen on {}", path.display());
+    match std::fs::symlink_metadata(&path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            bail!("{}: a file that is no socket is in the way", step())
+        }
+        Ok(_) if std::os::unix::net::UnixStream::connect(&path).is_ok() => {
+            bail!("{}: another daemon listens there: stop it, or give another --host", step())
+        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(step),
+        _ => Ok(()),
+    }
+}
+
 fn bind_unix(path: &Path, group: Option<&str>) -> anyhow::Result<UnixListener> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
-    }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        bail!("another daemon listens there");
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

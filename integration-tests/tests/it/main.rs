@@ -1,6 +1,9 @@
 //! The whole stack, seen from outside: binaries, sockets, files. One binary, so that it links once.
 
+mod api;
+mod api_events;
 mod architecture;
+mod autostart;
 mod bad_frames;
 mod bad_images;
 mod bad_requests;
@@ -8,12 +11,14 @@ mod bad_rpc;
 mod bad_specs;
 mod clients;
 mod climbing;
+mod corrupt_state;
 mod ctr;
 mod daemon;
 mod docker_suite;
 mod engine;
 mod exec;
 mod full_disk;
+mod images;
 mod killed;
 mod logs;
 mod networks;
@@ -23,6 +28,7 @@ mod registries;
 mod registry_auth;
 mod run;
 mod shim_killed;
+mod stale;
 mod survival;
 mod swap;
 mod transcript;

@@ -2,52 +2,27 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::json;
 
 use crate::bundle::{Bundle, runtime};
+use crate::host::wait_until;
 
-/// Fails without `exe_seal::ensure` (the script's interpreter is then the runtime's own file).
-#[test]
-fn cve_2019_5736_the_runtimes_file_cannot_be_written_from_inside() {
-    // The attacker keeps opening the executables of all processes that come in, and writes through them.
-    let bundle = Bundle::new(
-        "while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] || \
-         { (exec 3<$p/exe && echo x > /proc/self/fd/3) 2>/dev/null; }; done; done",
-    );
-    let copy = bundle.dir.join("runc-rs");
-    // A name without a slash is looked up by the shell.
-    let found =
-        std::process::Command::new("sh").args(["-c", "command -v \"$0\""]).arg(runtime()).output().unwrap();
-    std::fs::copy(String::from_utf8(found.stdout).unwrap().trim(), &copy).unwrap();
-    let before = std::fs::read(&copy).unwrap();
-    let evil = bundle.rootfs().join("bin/evil");
-    std::fs::write(&evil, "#!/proc/self/exe\n").unwrap();
-    std::fs::set_permissions(&evil, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    bundle.start_detached();
-    for _ in 0..20 {
-        bundle.call_with(&copy, &["exec", bundle.id(), "/bin/evil"]);
-    }
-    assert!(std::fs::read(&copy).unwrap() == before);
-}
-
-/// Fails when `fds::close_from` is left out and the leaked descriptor is not close-on-exec.
+/// Fails when descriptors are closed neither at the start (`drop_leaked`) nor before the exec (`finish_fds`).
 #[test]
 fn cve_2024_21626_no_descriptor_of_the_caller_reaches_the_container() {
     let bundle = Bundle::new("ls /proc/self/fd");
     let script =
         format!("exec 7</etc 8</; exec \"$0\" --root {} run {}", bundle.state_dir().display(), bundle.id());
     std::fs::write(bundle.dir.join("config.json"), bundle.spec.to_string()).unwrap();
-    let output = std::process::Command::new("sh")
-        .args(["-c", &script])
-        .arg(runtime())
-        .current_dir(&bundle.dir)
-        .output()
-        .unwrap();
+    let output =
+        Command::new("sh").args(["-c", &script]).arg(runtime()).current_dir(&bundle.dir).output().unwrap();
     // 3 is the directory that ls reads.
     assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n1\n2\n3\n", "{output:?}");
 }
 
+/// Fails without `verify_cwd`.
 #[test]
 fn cve_2024_21626_the_working_directory_is_never_outside() {
     let bundle = Bundle::running();
@@ -63,6 +38,7 @@ fn cve_2024_21626_the_working_directory_is_never_outside() {
     }
 }
 
+/// Fails when targets of proc and sysfs may be links.
 #[test]
 fn cve_2019_19921_proc_and_sys_must_be_plain_directories_of_the_image() {
     for name in ["proc", "sys"] {
@@ -79,6 +55,7 @@ fn cve_2019_19921_proc_and_sys_must_be_plain_directories_of_the_image() {
     }
 }
 
+/// Fails without `check_proc`.
 #[test]
 fn cve_2019_16884_a_volume_cannot_stand_in_for_proc_or_cover_parts_of_it() {
     for place in ["/proc", "/proc/self", "/proc/sys"] {
@@ -94,6 +71,7 @@ fn cve_2019_16884_a_volume_cannot_stand_in_for_proc_or_cover_parts_of_it() {
     }
 }
 
+/// Fails when targets are opened by plain paths.
 #[test]
 fn cve_2021_30465_links_in_the_image_never_lead_a_mount_or_a_mount_point_outside() {
     let mut bundle = Bundle::new("cat /up/inside/mark");
@@ -144,6 +122,7 @@ fn cve_2024_45310_a_racing_link_makes_nothing_on_the_host() {
     assert_eq!(std::fs::read_dir(&host).unwrap().count(), 0);
 }
 
+/// Fails when `--cap` adds to the inheritable set.
 #[test]
 fn cve_2022_29162_inheritable_capabilities_are_empty_also_with_exec_cap() {
     let bundle = Bundle::running();
@@ -151,6 +130,7 @@ fn cve_2022_29162_inheritable_capabilities_are_empty_also_with_exec_cap() {
     assert!(answer.stdout.trim().ends_with("\t0000000000000000"), "{answer:?}");
 }
 
+/// Fails without setgroups.
 #[test]
 fn cve_2022_36109_groups_are_exactly_the_specs() {
     let mut bundle = Bundle::new("id -G");
@@ -160,6 +140,7 @@ fn cve_2022_36109_groups_are_exactly_the_specs() {
     assert_eq!(running.exec(&["-u", "1:2", running.id(), "id", "-G"]).stdout, "2\n");
 }
 
+/// Fails when ids are trimmed and parsed as signed 64-bit numbers.
 #[test]
 fn cve_2026_30892_odd_forms_of_a_user_are_errors() {
     let bundle = Bundle::running();
@@ -181,23 +162,24 @@ fn resource_bombs_end_in_an_error_or_in_time() {
 
 /// runc 1.1.5 has these flaws.
 mod ours_alone {
-    use std::os::unix::fs::symlink;
+    use super::*;
 
-    use crate::bundle::Bundle;
-
+    /// Fails when files are masked with the null device below the root.
     #[test]
     fn cve_2025_31133_the_images_null_device_is_not_what_masks() {
-        // Without a mount on /dev the image's own nodes are used.
-        let mut bundle = Bundle::new("cat /hidden | wc -c; stat -c '%t:%T' /dev/null");
+        let mut bundle = Bundle::new("cat /hidden | wc -c");
         std::fs::write(bundle.rootfs().join("hidden"), "hidden").unwrap();
-        bundle.spec["linux"]["maskedPaths"] = serde_json::json!(["/hidden"]);
+        bundle.spec["linux"]["maskedPaths"] = json!(["/hidden"]);
+        // A /dev that comes from elsewhere is left as it is.
+        let dev = bundle.dir.join("dev");
+        std::fs::create_dir(&dev).unwrap();
+        symlink("/proc/sys/kernel/core_pattern", dev.join("null")).unwrap();
         bundle.spec["mounts"].as_array_mut().unwrap().retain(|m| m["type"] == "proc");
-        std::fs::create_dir(bundle.rootfs().join("dev")).unwrap();
-        symlink("/proc/sys/kernel/core_pattern", bundle.rootfs().join("dev/null")).unwrap();
-        let text = bundle.output();
-        assert_eq!(text, "0\n1:3\n");
+        bundle.mount(json!({"destination": "/dev", "type": "bind", "source": dev, "options": ["bind"]}));
+        assert_eq!(bundle.output(), "0\n");
     }
 
+    /// Fails when targets are opened by plain paths.
     #[test]
     fn cve_2026_41579_an_image_whose_dev_is_a_link_changes_nothing_on_the_host() {
         let mut bundle = Bundle::new("true");
@@ -212,6 +194,7 @@ mod ours_alone {
         assert_eq!(std::fs::read_to_string(host.join("ptmx")).unwrap(), "mine");
     }
 
+    /// Fails when ids are parsed as signed 64-bit numbers.
     #[test]
     fn cve_2026_30892_a_user_above_32_bits_is_an_error() {
         let bundle = Bundle::running();
@@ -219,5 +202,36 @@ mod ours_alone {
             let answer = bundle.exec(&["--user", user, bundle.id(), "id", "-u"]);
             assert_ne!(answer.code, 0, "{user:?}: {answer:?}");
         }
+    }
+
+    /// The runtime is made to run itself inside, and to stay there until the attacker has its file open. Fails without
+    /// `exe_seal::ensure`. (Debian's runc
+    /// can't run in an image without its libraries.)
+    #[test]
+    fn cve_2019_5736_the_runtimes_file_cannot_be_written_from_inside() {
+        let bundle = Bundle::new(
+            "while :; do for p in /proc/[0-9]*; do \
+               case $(readlink $p/exe) in *busybox*|'') continue;; esac; \
+               exec 3<$p/exe || continue; cat /fifo; tries=; \
+               until (echo x > /proc/self/fd/3) 2>/tmp/why || [ ${#tries} = 100 ]; do tries=x$tries; sleep 0.01; done; \
+               echo > /tmp/tried; exec sleep 1000; \
+             done; done",
+        );
+        let copy = bundle.dir.join("runc-rs");
+        // A name without a slash is looked up by the shell.
+        let found = Command::new("sh").args(["-c", "command -v \"$0\""]).arg(runtime()).output().unwrap();
+        std::fs::copy(String::from_utf8(found.stdout).unwrap().trim(), &copy).unwrap();
+        let before = std::fs::read(&copy).unwrap();
+        let evil = bundle.rootfs().join("bin/evil");
+        // Opening its log it waits for a reader.
+        std::fs::write(&evil, "#!/proc/self/exe --log=/fifo\n").unwrap();
+        std::fs::set_permissions(&evil, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        assert!(Command::new("mkfifo").arg(bundle.rootfs().join("fifo")).status().unwrap().success());
+        bundle.start_detached();
+        bundle.call_with(&copy, &["exec", bundle.id(), "/bin/evil"]);
+        wait_until("the attacker has tried", || bundle.rootfs().join("tmp/tried").exists());
+        assert!(std::fs::read(&copy).unwrap() == before, "written to");
+        let why = std::fs::read_to_string(bundle.rootfs().join("tmp/why")).unwrap();
+        assert!(why.contains("Read-only file system") || why.contains("not permitted"), "{why}");
     }
 }

@@ -74,29 +74,41 @@ mod ours_alone {
     /// Fails with a build that opens /dev/null by its path for stdio that is missing, after the pivot.
     #[test]
     fn cve_2026_88265_stdio_that_is_missing_is_never_a_file_of_the_image() {
-        let mut bundle = Bundle::new("ls -l /proc/self/fd > /tmp/fds");
-        bundle.spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/dev");
-        bundle.spec["process"]["user"] = json!({"uid": 1234, "gid": 1234});
-        fs::create_dir(bundle.rootfs().join("dev")).unwrap();
-        fs::set_permissions(bundle.rootfs().join("tmp"), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+        // The image's own /dev, and one from elsewhere, which is left as it is.
+        for bound in [false, true] {
+            let mut bundle = Bundle::new("ls -l /proc/self/fd > /tmp/fds");
+            let dev = if bound { bundle.dir.join("dev") } else { bundle.rootfs().join("dev") };
+            fs::create_dir(&dev).unwrap();
+            symlink("/etc/victim", dev.join("null")).unwrap();
+            bundle.spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] == "proc");
+            if bound {
+                bundle.mount(
+                    json!({"destination": "/dev", "type": "bind", "source": dev, "options": ["bind"]}),
+                );
+            }
+            bundle.spec["process"]["user"] = json!({"uid": 1234, "gid": 1234});
+            fs::set_permissions(
+                bundle.rootfs().join("tmp"),
+                std::os::unix::fs::PermissionsExt::from_mode(0o777),
+            )
             .unwrap();
-        let victim = bundle.rootfs().join("etc/victim");
-        fs::write(&victim, "mine").unwrap();
-        symlink("/etc/victim", bundle.rootfs().join("dev/null")).unwrap();
-        drop(bundle.command(&runtime(), &[]));
-        let script = "exec 0<&- 1>&- 2>&-; \"$0\" --root state run \"$1\"";
-        let status = Command::new("sh")
-            .args(["-c", script])
-            .arg(runtime())
-            .arg(bundle.id())
-            .current_dir(&bundle.dir)
-            .status();
-        assert_eq!(status.unwrap().code(), Some(0));
-        let fds = fs::read_to_string(bundle.rootfs().join("tmp/fds")).unwrap();
-        assert!(!fds.contains("victim"), "{fds}");
-        assert_eq!(
-            (fs::read_to_string(&victim).unwrap().as_str(), fs::metadata(&victim).unwrap().uid()),
-            ("mine", 0)
-        );
+            let victim = bundle.rootfs().join("etc/victim");
+            fs::write(&victim, "mine").unwrap();
+            drop(bundle.command(&runtime(), &[]));
+            let script = "exec 0<&- 1>&- 2>&-; \"$0\" --root state run \"$1\"";
+            let status = Command::new("sh")
+                .args(["-c", script])
+                .arg(runtime())
+                .arg(bundle.id())
+                .current_dir(&bundle.dir)
+                .status();
+            assert_eq!(status.unwrap().code(), Some(0));
+            let fds = fs::read_to_string(bundle.rootfs().join("tmp/fds")).unwrap();
+            assert!(!fds.contains("victim"), "{fds}");
+            assert_eq!(
+                (fs::read_to_string(&victim).unwrap().as_str(), fs::metadata(&victim).unwrap().uid()),
+                ("mine", 0)
+            );
+        }
     }
 }
