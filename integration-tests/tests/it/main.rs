@@ -9,6 +9,7 @@ mod climbing;
 mod corrupt_state;
 mod ctr;
 mod daemon;
+mod disk_usage;
 mod docker_suite;
 mod engine;
 mod exec;
