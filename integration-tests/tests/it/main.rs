@@ -1,6 +1,9 @@
 //! The whole stack, seen from outside: binaries, sockets, files. One binary, so that it links once.
 
+mod api;
+mod api_events;
 mod architecture;
+mod autostart;
 mod bad_frames;
 mod bad_images;
 mod bad_rpc;
@@ -13,6 +16,7 @@ mod disk_usage;
 mod docker_suite;
 mod engine;
 mod exec;
+mod images;
 mod killed;
 mod logs;
 mod networks;
