@@ -10,8 +10,11 @@ const SHIMS: [&str; 2] = ["io.containerd.runcrs.v2", "io.containerd.runc.v2"];
 const METADATA: &str = "cr/io.containerd.metadata.v1.redb/meta.db";
 const SERVE: [&str; 4] = ["httpd", "-f", "-h", "/www"];
 
+/// A name and a deed.
+type Damage = (&'static str, fn(&Path));
+
 /// What can happen to a file.
-const DAMAGES: [(&str, fn(&Path)); 5] = [
+const DAMAGES: [Damage; 5] = [
     ("missing", |path| std::fs::remove_file(path).expect("remove")),
     ("empty", |path| std::fs::write(path, "").expect("empty")),
     ("torn", |path| change(path, |bytes| bytes.truncate(bytes.len() / 2))),
@@ -100,7 +103,7 @@ fn containers_outlive_the_loss_of_the_networks_records() {
 }
 
 /// What can happen to a bundle; a live container's shim is found all the same.
-const BUNDLES: [(&str, fn(&Path)); 7] = [
+const BUNDLES: [Damage; 7] = [
     ("no spec", |bundle| std::fs::remove_file(bundle.join("config.json")).expect("remove")),
     ("no address", |bundle| std::fs::remove_file(bundle.join("address")).expect("remove")),
     ("no bootstrap", |bundle| std::fs::remove_file(bundle.join("bootstrap.json")).expect("remove")),

@@ -13,6 +13,7 @@ mod cgroup;
 mod crash;
 mod descriptors;
 mod exec;
+mod full_disk;
 mod hooks;
 mod host;
 mod lifecycle;
