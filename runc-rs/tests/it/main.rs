@@ -28,4 +28,5 @@ mod security_images;
 mod security_races;
 mod terminal;
 mod vm_systemd;
+mod vm_systemd_scope;
 mod vm_v2;
