@@ -79,13 +79,27 @@ impl Client {
 
     /// Runs it on a pseudo terminal of its own; the output is the terminal's.
     pub fn run_in_terminal(&self, args: &[&str]) -> Output {
+        Output::of(&mut self.terminal_command(args))
+    }
+
+    /// Starts it on a pseudo terminal of its own, on which is typed what the caller writes.
+    ///
+    /// # Panics
+    /// It can't be started.
+    pub fn start_in_terminal(&self, args: &[&str]) -> Child {
+        let mut command = self.terminal_command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap_or_else(|e| panic!("run {command:?}: {e}"))
+    }
+
+    fn terminal_command(&self, args: &[&str]) -> Command {
         let command = self.command(args);
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let line: Vec<String> =
             words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"))).collect();
         let mut script = crate::command("script");
         script.args(["-qec", &line.join(" "), "/dev/null"]).envs(self.env.clone());
-        Output::of(&mut script)
+        script
     }
 
     /// Starts it with its output in pipes: what the caller does with it is his.

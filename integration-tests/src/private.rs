@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{BusyboxImage, Netns, Output, Registry, path_with_ours, wait};
 
-/// Mount, pid and network namespaces with /run, /var/lib, /var/log and /etc/engine of their own, and a registry
+/// Mount, pid and network namespaces with /run, /var/lib and /var/log of their own, and a registry
 /// with `busybox:1` on 127.0.0.1:5000.
 #[derive(Debug)]
 pub struct PrivateMachine {
@@ -32,9 +32,10 @@ impl PrivateMachine {
         registry.push(&netns, &BusyboxImage::build(dir.path(), "127.0.0.1:5000/busybox:1"), "busybox:1");
         let script = format!(
             "mount -t tmpfs none /run && mount -t tmpfs none /var/log && mount --bind {0}/lib /var/lib && \
-             mkdir -p {0}/etc && touch {0}/ready && exec sleep infinity",
+             touch {0}/ready && sleep infinity & wait",
             dir.path().display()
         );
+        // A shell that waits reaps orphans, as a process 1 must.
         std::fs::create_dir(dir.path().join("lib")).expect("make a folder");
         let mut command = netns.command("unshare");
         // Killed with its parent, and with it all that it holds.

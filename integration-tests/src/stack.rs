@@ -339,7 +339,7 @@ impl Stack {
 }
 
 /// Who is killed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Victim {
     /// engined.
     Engined,

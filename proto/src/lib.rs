@@ -3,6 +3,7 @@
 //! Modules follow the protobuf packages (`containerd::services::content::v1`). The crate does no
 //! I/O and knows no transport, so that the shim can use it without an HTTP stack.
 
+pub mod labels;
 pub mod status;
 pub mod topics;
 pub mod ttrpc;

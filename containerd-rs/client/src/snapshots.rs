@@ -139,6 +139,19 @@ impl Client {
         .await
     }
 
+    /// Bytes of the files of a layer's snapshot, which containerd-rs tells in a label; of another's snapshot what
+    /// it takes on disk.
+    ///
+    /// # Errors
+    /// There is no such snapshot.
+    pub async fn layer_size(&self, snapshotter: &str, layer: &Info) -> Result<i64> {
+        let told = layer.labels.get(proto::labels::LAYER_FILES_SIZE).and_then(|size| size.parse().ok());
+        match told {
+            Some(size) => Ok(size),
+            None => Ok(self.snapshot_usage(snapshotter, &layer.name).await?.size),
+        }
+    }
+
     /// All snapshots of a snapshotter.
     ///
     /// # Errors

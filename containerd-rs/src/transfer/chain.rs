@@ -158,24 +158,26 @@ impl Step<'_> {
             );
             Err(Error::new(Kind::Unknown, text))
         };
+        let labels = |applied: &AppliedLayer| {
+            Labels::from([(proto::labels::LAYER_FILES_SIZE.to_owned(), applied.files.to_string())])
+        };
         let made = match extracted {
             Some((extraction, applied)) => {
                 check(&applied)?;
                 if !applied.implied.is_empty() && !below.is_empty() {
                     self.look_at(below, |mounts| inherit_implied(extraction.path(), mounts, &applied))?;
                 }
-                let labels = Labels::new();
+                let labels = labels(&applied);
                 self.snapshots.commit_extraction(self.ns, extraction, name, below, labels, Some(self.lease))
             }
             None => {
                 let key = format!("extract-{:016x} {name}", rand::random::<u64>());
-                let labels = Labels::new();
                 let mounts = self.snapshots.prepare(
                     self.ns,
                     self.snapshotter,
                     &key,
                     below,
-                    labels,
+                    Labels::new(),
                     Some(self.lease),
                 )?;
                 let applied = (|| {
@@ -187,7 +189,7 @@ impl Step<'_> {
                         inherit_implied(&target, &mounts, &applied)?;
                     }
                     let (ns, snapshotter, lease) = (self.ns, self.snapshotter, Some(self.lease));
-                    self.snapshots.commit(ns, snapshotter, name, &key, "", Labels::new(), lease)
+                    self.snapshots.commit(ns, snapshotter, name, &key, "", labels(&applied), lease)
                 })();
                 if applied.is_err() {
                     let _ = self.snapshots.remove(self.ns, self.snapshotter, &key);

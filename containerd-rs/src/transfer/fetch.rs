@@ -18,6 +18,7 @@ use crate::metadata::labels::Labels;
 /// Chunks on their way to disk: bounds memory for a slow disk.
 const CHUNKS: usize = 32;
 /// Tries while another pull writes the same blob.
+const FORGET_TRIES: u32 = 20;
 const LOCKED_TRIES: u32 = 6000;
 
 /// What is needed to store blobs.
@@ -112,12 +113,18 @@ async fn discard_damaged(target: &Target, blob: &Descriptor, every_byte: bool) -
 
 /// Takes away what came of a blob that can't come right, or that the disk has no room for.
 async fn forget(target: &Target, blob: &Descriptor) {
-    let (store, namespace, name) = (target.store.clone(), target.namespace.clone(), name_of(blob));
-    if let Err(error) = blocking(move || store.abort(&namespace, &name)).await
-        && error.kind() != Kind::NotFound
-    {
-        tracing::debug!(digest = %blob.digest, %error, "an ingest stays until it expires");
+    for _ in 0..FORGET_TRIES {
+        let (store, namespace, name) = (target.store.clone(), target.namespace.clone(), name_of(blob));
+        match blocking(move || store.abort(&namespace, &name)).await {
+            Err(error) if error.kind() != Kind::NotFound => {
+                tracing::debug!(digest = %blob.digest, %error, "an ingest can't be taken away");
+            }
+            _ => return,
+        }
+        // Other layers of the pull, which the disk had no room for either, are taken away meanwhile.
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    tracing::warn!(digest = %blob.digest, "an ingest stays until it expires");
 }
 
 /// Opens the blob's ingest; `None` if the blob is there already. Waits for another pull's writer.
@@ -163,12 +170,13 @@ async fn fetch_once(
     });
     target.progress.amount("downloading", blob, parent, done);
     let mut told = std::time::Instant::now();
-    let mut failure = None;
+    let (mut failure, mut is_writing) = (None, true);
     while let Some(body) = &mut bytes {
         match body.next().await {
             Ok(Some(chunk)) => {
                 done += chunk.len() as u64;
-                if sender.send(Chunk::Data(chunk)).await.is_err() {
+                is_writing = sender.send(Chunk::Data(chunk)).await.is_ok();
+                if !is_writing {
                     break;
                 }
                 if told.elapsed() > Duration::from_millis(100) {
@@ -183,7 +191,8 @@ async fn fetch_once(
             Ok(None) => break,
         }
     }
-    if failure.is_none() && done < blob.size {
+    // A writer that gave up says why itself.
+    if failure.is_none() && is_writing && done < blob.size {
         let text = format!("fetch {}: the download broke off at {done} of {} bytes", blob.digest, blob.size);
         failure = Some(Error::new(Kind::Unavailable, text));
     }

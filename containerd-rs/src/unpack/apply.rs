@@ -20,6 +20,8 @@ pub struct AppliedLayer {
     pub diff_id: String,
     /// Size of the uncompressed tar in bytes.
     pub size: u64,
+    /// Bytes of all its files.
+    pub files: u64,
     /// Directories that the layer uses without announcing them.
     pub implied: Vec<Vec<u8>>,
 }
@@ -54,7 +56,7 @@ pub fn apply_layer(blob: impl Read, root: &Path, form: WhiteoutForm) -> Result<A
     let mut rest = vec![0; CHUNK];
     while tar.read(&mut rest).map_err(|error| Error::caused(step(), error))? > 0 {}
     let diff_id = format!("sha256:{}", hex::encode(tar.hash.finalize()));
-    Ok(AppliedLayer { diff_id, size: tar.size, implied: applied.implied })
+    Ok(AppliedLayer { diff_id, size: tar.size, files: applied.size, implied: applied.implied })
 }
 
 /// The directory behind a snapshot's mounts, and the form whiteouts take there.

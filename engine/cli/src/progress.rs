@@ -40,6 +40,9 @@ pub(crate) async fn show(mut body: Incoming, to: To) -> anyhow::Result<()> {
     screen.line(&pending)
 }
 
+const PLAIN: &str = "{prefix}: {msg}";
+const WITH_BAR: &str = "{prefix}: {msg:11} [{bar:40}] {bytes}/{total_bytes}";
+
 struct Screen {
     to: To,
     bars: Option<MultiProgress>,
@@ -79,7 +82,12 @@ impl Screen {
 
     fn text(&self, text: &str) {
         match (&self.bars, self.to) {
-            (Some(bars), _) => drop(bars.println(text)),
+            (Some(bars), _) => {
+                // A line among the bars: what is printed beside them would stand above them all.
+                let line = bars.add(ProgressBar::new(0));
+                line.set_style(template("{msg}"));
+                line.abandon_with_message(text.to_owned());
+            }
             (None, To::Stdout) => drop(writeln!(std::io::stdout(), "{text}")),
             (None, To::Stderr) => drop(writeln!(std::io::stderr(), "{text}")),
             (None, To::Nowhere) => {}
@@ -97,18 +105,18 @@ impl Screen {
         };
         let bar = self.layers.entry(id.to_owned()).or_insert_with(|| {
             let bar = bars.add(ProgressBar::new(0));
-            bar.set_style(plain());
+            bar.set_style(template(PLAIN));
             bar.set_prefix(id.to_owned());
             bar
         });
         bar.set_message(status.to_owned());
         match (current, total) {
             (Some(current), Some(total)) if total > 0 => {
-                bar.set_style(with_bar());
+                bar.set_style(template(WITH_BAR).progress_chars("=> "));
                 bar.set_length(total);
                 bar.set_position(current);
             }
-            _ => bar.set_style(plain()),
+            _ => bar.set_style(template(PLAIN)),
         }
         let over = ["Pull complete", "Already exists", "Pushed", "Layer already exists"].contains(&status);
         if over || !status.ends_with("ing") && !detail.is_object() {
@@ -120,11 +128,15 @@ impl Screen {
     }
 }
 
-fn plain() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix}: {msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
+fn template(text: &str) -> ProgressStyle {
+    ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn with_bar() -> ProgressStyle {
-    let style = ProgressStyle::with_template("{prefix}: {msg:11} [{bar:40}] {bytes}/{total_bytes}");
-    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+/// What is drawn stays: a bar would else take its line with it.
+impl Drop for Screen {
+    fn drop(&mut self) {
+        for bar in self.layers.values() {
+            bar.abandon();
+        }
+    }
 }

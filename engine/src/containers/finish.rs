@@ -1,6 +1,7 @@
 //! The end of a run: task deleted, streams ended, sandbox released, state and event, policy.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::state::{Change, Status};
@@ -47,8 +48,7 @@ impl Containers {
         let started = state.started_at.unwrap_or(ended.at);
         let duration = (ended.at - started).max(0) / 1_000_000_000;
         let auto_remove = container.read(super::record::Record::auto_remove);
-        let manually_stopped = container.read(|record| record.manually_stopped);
-        if manually_stopped && !auto_remove {
+        if container.stopping.swap(false, Ordering::Relaxed) && !auto_remove {
             self.event(container, "stop", &[]);
         }
         self.event(

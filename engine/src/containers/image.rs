@@ -48,6 +48,13 @@ pub async fn resolve(client: &Client, name: &str) -> Result<Resolved> {
     })
 }
 
+/// The id of the image that `name` means now, if any.
+pub async fn id_of(client: &Client, name: &str) -> Option<String> {
+    let target = find(client, name).await.ok()?.target?;
+    let (id, _) = config_of(client, &target.media_type, &target.digest).await.ok()?;
+    Some(id)
+}
+
 fn shown(name: &str) -> String {
     name.parse::<Reference>()
         .map_or_else(|_| name.to_owned(), |reference| reference.with_default_tag().familiar())

@@ -65,8 +65,17 @@ impl Containers {
             found.truncate(limit);
         }
         let mut rows = Vec::with_capacity(found.len());
+        let mut images = HashMap::new();
         for (_, record) in found {
             let mut row = self.row(&record);
+            let name = &record.image.name;
+            if !images.contains_key(name) {
+                images.insert(name.clone(), super::image::id_of(&self.client, name).await);
+            }
+            if images.get(name).is_none_or(|id| id.as_ref() != Some(&record.image.id)) {
+                // The name is gone or leads to another image now.
+                row["Image"] = record.image.id.as_str().into();
+            }
             if request.size {
                 let size = self
                     .client
@@ -85,14 +94,10 @@ impl Containers {
     pub(super) async fn root_size(&self, record: &Record) -> i64 {
         let (mut total, mut key) = (0i64, record.image.chain_id.clone());
         while !key.is_empty() {
-            let Ok(usage) = self.client.snapshot_usage(&record.snapshotter, &key).await else { break };
-            total = total.saturating_add(usage.size);
-            key = self
-                .client
-                .snapshot(&record.snapshotter, &key)
-                .await
-                .map(|info| info.parent)
-                .unwrap_or_default();
+            let Ok(layer) = self.client.snapshot(&record.snapshotter, &key).await else { break };
+            let size = self.client.layer_size(&record.snapshotter, &layer).await.unwrap_or(0);
+            total = total.saturating_add(size);
+            key = layer.parent;
         }
         total
     }

@@ -34,6 +34,7 @@ impl Containers {
                             Ok(event) => self.take_in(event),
                             Err(error) => {
                                 tracing::info!(%error, cause = error.message(), "the event stream broke; subscribing again");
+                                self.bring_back().await;
                                 break;
                             }
                         }
@@ -41,10 +42,20 @@ impl Containers {
                 }
                 Err(error) => {
                     tracing::warn!(%error, cause = error.message(), "containerd is away");
+                    self.bring_back().await;
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
             }
+        }
+    }
+
+    /// Starts containerd again if it is ours to start.
+    async fn bring_back(&self) {
+        let config = self.config.clone();
+        let brought = tokio::task::spawn_blocking(move || crate::containerd::ensure(&config)).await;
+        if let Ok(Err(error)) = brought {
+            tracing::warn!("{error:#}");
         }
     }
 

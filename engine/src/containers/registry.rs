@@ -1,6 +1,7 @@
 //! The containers this daemon has: records on disk, and what is only true while the daemon lives.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -35,6 +36,8 @@ pub struct Container {
     pub operation: tokio::sync::Mutex<()>,
     /// Its streams, for attach.
     pub streams: Streams,
+    /// A stop is under way, not just a kill: its end is told as one.
+    pub stopping: AtomicBool,
     record: Mutex<Record>,
     pulse: watch::Sender<Pulse>,
     store: Store,
@@ -238,6 +241,7 @@ impl Registry {
         Arc::new(Container {
             id: record.id.clone(),
             operation: tokio::sync::Mutex::default(),
+            stopping: AtomicBool::new(false),
             streams: Streams::new(&self.exec_root.join("containers").join(&record.id)),
             record: Mutex::new(record),
             pulse: watch::Sender::new(pulse),

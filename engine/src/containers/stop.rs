@@ -1,6 +1,7 @@
 //! Stop, kill, restart, pause, unpause, rename, resize.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::state::{Change, Status};
@@ -67,8 +68,9 @@ impl Containers {
             // A frozen process takes no signal.
             self.unpause(container).await?;
         }
+        container.stopping.store(true, Ordering::Relaxed);
+        self.signal(container, signal).await?;
         if timeout != 0 {
-            self.signal(container, signal).await?;
             let ended = pulse.wait_for(|pulse| pulse.exits > exits || pulse.removed);
             match u64::try_from(timeout) {
                 Ok(seconds) => {

@@ -121,29 +121,25 @@ impl Images {
         }
     }
 
-    /// Bytes of each layer on disk, base first. Layers that are not unpacked count as their blobs.
+    /// Bytes of each layer's files, base first. Layers that are not unpacked count as their blobs.
     pub(super) async fn layer_sizes(&self, parsed: &Parsed) -> Vec<i64> {
         let mut sizes = Vec::with_capacity(parsed.chain.len());
         for (at, chain) in parsed.chain.iter().enumerate() {
-            let known = self.inner.sizes.lock().unwrap_or_else(PoisonError::into_inner).get(chain).copied();
-            let size = match known {
-                Some(size) => size,
-                None => match self.client().snapshot_usage(&self.inner.config.snapshotter, chain).await {
-                    Ok(usage) => {
-                        let mut cache = self.inner.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-                        cache.insert(chain.clone(), usage.size);
-                        usage.size
-                    }
-                    Err(_) => parsed
-                        .manifest
-                        .layers
-                        .get(at)
-                        .and_then(|layer| layer.size.try_into().ok())
-                        .unwrap_or(0),
-                },
-            };
-            sizes.push(size);
+            let blob = || parsed.manifest.layers.get(at).and_then(|layer| layer.size.try_into().ok());
+            sizes.push(self.layer_size(chain).await.or_else(blob).unwrap_or(0));
         }
         sizes
+    }
+
+    async fn layer_size(&self, chain: &str) -> Option<i64> {
+        let known = self.inner.sizes.lock().unwrap_or_else(PoisonError::into_inner).get(chain).copied();
+        if known.is_some() {
+            return known;
+        }
+        let snapshotter = &self.inner.config.snapshotter;
+        let layer = self.client().snapshot(snapshotter, chain).await.ok()?;
+        let size = self.client().layer_size(snapshotter, &layer).await.ok()?;
+        self.inner.sizes.lock().unwrap_or_else(PoisonError::into_inner).insert(chain.to_owned(), size);
+        Some(size)
     }
 }

@@ -1,6 +1,6 @@
 //! `GET /images/json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
@@ -53,19 +53,21 @@ impl Images {
         }
         images.retain(|image| {
             filters.labels(&image.parsed.config.config.labels.clone().into_iter().collect())
-                && filters.any("reference", |pattern| image.tags.iter().any(|tag| fits(pattern, tag)))
+                && (!filters.has("reference") || names(filters, image).next().is_some())
         });
         let mut rows = Vec::with_capacity(images.len());
         for image in &images {
             let labels = &image.parsed.config.config.labels;
+            // Of an image's names those that are asked for.
+            let of = |all: &[String]| all.iter().filter(|name| wanted(filters, name)).cloned().collect();
             rows.push(Summary {
                 containers: (self.inner.config.users)(image.id()).len().try_into().unwrap_or(i64::MAX),
                 created: created(image) / 1_000_000_000,
                 id: image.id().to_owned(),
                 labels: (!labels.is_empty()).then(|| labels.clone()),
                 parent_id: String::new(),
-                repo_digests: image.digests.clone(),
-                repo_tags: image.tags.clone(),
+                repo_digests: of(&image.digests),
+                repo_tags: of(&image.tags),
                 shared_size: -1,
                 size: self.layer_sizes(&image.parsed).await.iter().sum(),
             });
@@ -75,14 +77,60 @@ impl Images {
     }
 }
 
+/// What images take on disk.
+#[derive(Debug)]
+pub struct Usage {
+    /// Of all layers, each counted once, in bytes.
+    pub layers: i64,
+    /// All rows, with their shared sizes.
+    pub images: Vec<Summary>,
+}
+
+impl Images {
+    /// What images take, and how much of it they share.
+    ///
+    /// # Errors
+    /// containerd can't be asked.
+    pub async fn usage(&self) -> Result<Usage> {
+        let mut layers: HashMap<String, (i64, usize)> = HashMap::new();
+        let images = self.all().await?;
+        for image in &images {
+            let sizes = self.layer_sizes(&image.parsed).await;
+            for (chain, size) in image.parsed.chain.iter().zip(sizes) {
+                layers.entry(chain.clone()).or_insert((size, 0)).1 += 1;
+            }
+        }
+        let shared = |image: &Image| {
+            let known = image.parsed.chain.iter().filter_map(|chain| layers.get(chain));
+            known.filter(|(_, users)| *users > 1).map(|(size, _)| size).sum()
+        };
+        let shared: HashMap<&str, i64> = images.iter().map(|image| (image.id(), shared(image))).collect();
+        let mut rows = self.list(&Filters::default()).await?;
+        for row in &mut rows {
+            row.shared_size = shared.get(row.id.as_str()).copied().unwrap_or(0);
+        }
+        Ok(Usage { layers: layers.values().map(|(size, _)| size).sum(), images: rows })
+    }
+}
+
+/// The tags and digests of an image that the `reference` filter lets through.
+fn names<'a>(filters: &'a Filters, image: &'a Image) -> impl Iterator<Item = &'a String> {
+    image.tags.iter().chain(&image.digests).filter(|name| wanted(filters, name))
+}
+
+fn wanted(filters: &Filters, name: &str) -> bool {
+    filters.any("reference", |pattern| fits(pattern, name))
+}
+
 pub(super) fn created_nanos(image: &Image) -> i64 {
     image.parsed.config.created.as_deref().and_then(|text| timestamp::parse(text).ok()).unwrap_or(0)
 }
 
-/// `*` and `?` match within a path element; a pattern without a tag means every tag.
-fn fits(pattern: &str, tag: &str) -> bool {
-    let name = tag.rsplit_once(':').map_or(tag, |(name, _)| name);
-    glob(pattern.as_bytes(), tag.as_bytes()) || glob(pattern.as_bytes(), name.as_bytes())
+/// `*` and `?` match within a path element; a pattern without a tag or digest means each of them.
+fn fits(pattern: &str, reference: &str) -> bool {
+    let (name, _) =
+        reference.split_once('@').or_else(|| reference.rsplit_once(':')).unwrap_or((reference, ""));
+    glob(pattern.as_bytes(), reference.as_bytes()) || glob(pattern.as_bytes(), name.as_bytes())
 }
 
 fn glob(pattern: &[u8], text: &[u8]) -> bool {

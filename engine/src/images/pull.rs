@@ -131,7 +131,9 @@ impl Images {
             return Ok(Pulled { lines: answer, task });
         }
         let task = tokio::spawn(async move {
-            let _ = sender.send(Line::pulling(reference.path(), reference.object())).await;
+            let what =
+                reference.digest().map_or_else(|| reference.object().into(), |_| reference.to_string());
+            let _ = sender.send(Line::pulling(reference.path(), &what)).await;
             let told = images.follow(pulling, first, lines, &sender).await;
             match told {
                 Ok(lines) => images.finish(&reference, before, lines, &sender).await,

@@ -1,6 +1,8 @@
 //! One list of claims for everyone who serves the Docker API and everyone who asks: what Debian's dockerd doesn't
 //! do under the docker CLI is no claim to make of engined.
 
+use std::path::Path;
+
 use integration_tests::{BusyboxImage, Client, Dockerd, Netns, Output, Registry, Stack};
 
 /// The image's name everywhere.
@@ -13,6 +15,12 @@ pub(crate) struct Place<'a> {
     pub(crate) cli: &'a Client,
     /// Where the daemon lives.
     pub(crate) netns: &'a Netns,
+    /// Where the image came from.
+    pub(crate) registry: &'a Registry,
+    /// A folder of the test's.
+    pub(crate) dir: &'a Path,
+    /// The daemon's socket.
+    pub(crate) socket: &'a Path,
 }
 
 impl Place<'_> {
@@ -46,11 +54,24 @@ pub(crate) fn on_each(claims: impl Fn(&Place<'_>)) {
     on_engined(&Stack::start(), claims);
 }
 
+/// Checks the claims on Debian's dockerd and on engined, for what no client of ours takes part in.
+pub(crate) fn on_both_daemons(claims: impl Fn(&Place<'_>)) {
+    on_dockerd(&claims);
+    let ours = |at: &Place<'_>| {
+        if at.name == "docker" {
+            claims(at);
+        }
+    };
+    on_engined(&Stack::start(), ours);
+}
+
 /// Checks the claims on engined by the docker CLI and by ours.
 pub(crate) fn on_engined(stack: &Stack, claims: impl Fn(&Place<'_>)) {
     stack.docker(&["pull", "-q", IMAGE]).ok();
     for (name, cli) in [("docker", stack.docker_client()), ("engine", stack.engine_client())] {
-        claims(&Place { name, cli: &cli, netns: &stack.netns });
+        let (netns, registry, dir, socket) =
+            (&stack.netns, stack.registry(), stack.dir(), &stack.engine_socket());
+        claims(&Place { name, cli: &cli, netns, registry, dir, socket });
     }
 }
 
@@ -61,6 +82,7 @@ pub(crate) fn on_dockerd(claims: impl Fn(&Place<'_>)) {
     registry.push(peer.netns(), &BusyboxImage::build(peer.dir(), IMAGE), "busybox:1");
     peer.docker().run(&["rmi", Dockerd::IMAGE]).ok();
     peer.docker().run(&["pull", "-q", IMAGE]).ok();
-    claims(&Place { name: "dockerd", cli: &peer.docker(), netns: peer.netns() });
+    let (cli, netns, dir, socket) = (&peer.docker(), peer.netns(), peer.dir(), &peer.socket());
+    claims(&Place { name: "dockerd", cli, netns, registry: &registry, dir, socket });
     registry.stop();
 }

@@ -79,3 +79,16 @@ fn containers_reach_each_other_by_name_and_the_host_reaches_a_published_port() {
     assert_eq!(taken.code, 125);
     assert!(taken.stderr.contains("port is already allocated"), "{}", taken.stderr);
 }
+
+/// What stands on the screen at the end: layers between the first and the last words.
+#[test]
+fn a_pull_on_a_terminal_ends_with_the_same_lines_in_both_clis() {
+    let stack = Stack::start();
+    for client in [stack.docker_client(), stack.engine_client()] {
+        let drawn = client.run_in_terminal(&["pull", IMAGE]).ok();
+        let ends = ["1: Pulling from busybox", ": Pull complete", "Digest: sha256:", "Status: Downloaded"];
+        let last: Vec<_> = ends.iter().map(|text| drawn.rfind(text)).collect();
+        assert!(last[0].is_some() && last.is_sorted(), "{last:?} {drawn:?}");
+        client.run(&["rmi", IMAGE]).ok();
+    }
+}

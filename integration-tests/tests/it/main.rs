@@ -1,22 +1,33 @@
 //! The whole stack, seen from outside: binaries, sockets, files. One binary, so that it links once.
 
+mod api;
+mod api_events;
 mod architecture;
+mod autostart;
 mod bad_frames;
 mod bad_images;
+mod bad_requests;
 mod bad_rpc;
+mod bad_specs;
 mod clients;
 mod climbing;
 mod corrupt_state;
 mod ctr;
 mod daemon;
+mod detach;
+mod disk_usage;
 mod docker_suite;
 mod engine;
 mod exec;
+mod full_disk;
+mod images;
 mod killed;
 mod logs;
+mod network_leftovers;
 mod networks;
 mod over_containerd;
 mod peers;
+mod refused;
 mod registries;
 mod registry_auth;
 mod run;

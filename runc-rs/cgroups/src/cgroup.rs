@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::detect::{Host, Layout};
 use crate::error::{Error, Result};
 use crate::stats::Stats;
+use crate::systemd::{Settings, Unit};
 use crate::{devices, files, v1, v2};
 
 /// A directory of one hierarchy.
@@ -39,10 +40,13 @@ impl Dir {
 pub struct Cgroup {
     layout: Layout,
     dirs: Vec<Dir>,
+    /// systemd's, which makes and removes the directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<Unit>,
 }
 
 /// How a new process gets in. Opened before the clone, so that nobody has to find paths afterwards.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Join {
     /// v2: the directory, for clone3's `CLONE_INTO_CGROUP`.
     pub into: Option<OwnedFd>,
@@ -56,7 +60,30 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Cgroup {
     pub(crate) fn new(layout: Layout, dirs: Vec<Dir>) -> Self {
-        Self { layout, dirs }
+        Self { layout, dirs, unit: None }
+    }
+
+    pub(crate) fn of_unit(dir: Dir, unit: Unit) -> Self {
+        Self { layout: Layout::V2, dirs: vec![dir], unit: Some(unit) }
+    }
+
+    /// Whether systemd makes it, around a process that is there already: by [`Cgroup::start`].
+    pub fn needs_start(&self) -> bool {
+        self.unit.is_some()
+    }
+
+    /// Asks systemd for the cgroup, with `pid` in it. Nothing to do where directories are made by [`Cgroup::create`].
+    ///
+    /// # Errors
+    /// systemd isn't there, or refuses.
+    pub fn start(&self, pid: i32, settings: &Settings<'_>) -> Result<()> {
+        self.unit.as_ref().map_or(Ok(()), |unit| unit.start(pid, settings))
+    }
+
+    /// Other limits while it runs.
+    pub fn update(&self, resources: &LinuxResources) -> Result<()> {
+        self.unit.as_ref().map_or(Ok(()), |unit| unit.set(resources))?;
+        self.apply(resources)
     }
 
     /// The cgroup that process `pid` is in now.
@@ -122,6 +149,9 @@ impl Cgroup {
     ///
     /// Directories that exist are used. After an error, those made by this call are gone again.
     pub fn create(&self) -> Result<()> {
+        if self.unit.is_some() {
+            return Ok(());
+        }
         let mut made = Vec::new();
         let result = self.dirs.iter().try_for_each(|dir| {
             if self.is_extra(dir) {
@@ -277,6 +307,10 @@ impl Cgroup {
     /// # Errors
     /// A process lives on in it for 10 s, or the kernel refuses for another reason.
     pub fn remove(&self) -> Result<()> {
+        if let Some(unit) = &self.unit {
+            // Whatever it says: a scope ends with its directory.
+            drop(unit.stop());
+        }
         self.dirs.iter().try_for_each(|dir| remove_tree(&dir.path))
     }
 

@@ -52,7 +52,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     if Status::of(&entry, &state) == Status::Stopped {
         return Err(Refusal::NotRunning.into());
     }
-    state.cgroup.apply(&resources)?;
+    state.cgroup.update(&resources)?;
     Ok(0)
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
-use cgroups::{Cgroup, Cgroupfs, Host, Placement, Request, Systemd};
+use cgroups::{Cgroup, Cgroupfs, Host, Join, Placement, Request, Settings, Systemd};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
 use super::parent::{self, Parent};
@@ -158,9 +158,14 @@ pub(crate) fn create(
     };
     let time_offsets =
         if plan.namespaces.makes(libc::CLONE_NEWUSER) { plan.time_offsets.clone() } else { String::new() };
-    let join = cgroup.join()?;
-    let spawned =
-        in_directory(&root_path, || init::spawn(plan, join)).context("unable to start container process")?;
+    let resources = spec.linux.resources.as_ref();
+    let rules = if cgroup.needs_start() { device_rules(resources) } else { Vec::new() };
+    let settings = Settings { resources, devices: &rules, annotations: &spec.annotations };
+    let mut start_unit = |pid| cgroup.start(pid, &settings).map_err(|e| StepError::plain(e.to_string()));
+    let (join, place): (_, Option<init::Place<'_>>) =
+        if cgroup.needs_start() { (Join::default(), Some(&mut start_unit)) } else { (cgroup.join()?, None) };
+    let spawned = in_directory(&root_path, || init::spawn(plan, join, place))
+        .context("unable to start container process")?;
     state.init = Process::of(spawned.pid);
     let mut waiting =
         Waiting { entry: &entry, state: &state, spec: &spec, process: &process, time_offsets: &time_offsets };
@@ -302,14 +307,18 @@ fn apply_resources(cgroup: &Cgroup, resources: Option<&LinuxResources>) -> anyho
     if let Some(resources) = resources {
         cgroup.apply(resources)?;
     }
-    let wanted = resources.and_then(|r| r.devices().clone()).unwrap_or_default();
-    let rules: Vec<LinuxDeviceCgroup> =
-        wanted.iter().cloned().chain(cgroups::default_device_rules()).collect();
-    match cgroup.apply_devices(&rules) {
+    let wanted = resources.and_then(|r| r.devices().as_ref()).is_some_and(|rules| !rules.is_empty());
+    match cgroup.apply_devices(&device_rules(resources)) {
         // Nothing was asked for, and the machine has no way to do it.
-        Err(cgroups::Error::NoController { .. }) if wanted.is_empty() => Ok(()),
+        Err(cgroups::Error::NoController { .. }) if !wanted => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// The spec's, and those that every container has.
+fn device_rules(resources: Option<&LinuxResources>) -> Vec<LinuxDeviceCgroup> {
+    let wanted = resources.and_then(|r| r.devices().clone()).unwrap_or_default();
+    wanted.into_iter().chain(cgroups::default_device_rules()).collect()
 }
 
 /// Whole or not at all: containerd reads it as soon as it is there.

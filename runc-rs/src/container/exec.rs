@@ -87,7 +87,7 @@ pub(crate) fn exec(entry: &Entry, state: &State, options: Options) -> anyhow::Re
     let score = options.process.oom_score_adj.or(defaults.oom_score_adj);
     let mut waiting = Waiting { limits, score };
     let failed = "unable to start container process";
-    let spawned = init::spawn(plan, cgroup.join()?).context(failed)?;
+    let spawned = init::spawn(plan, cgroup.join()?, None).context(failed)?;
     parent::serve(&spawned, &mut waiting).context(failed)?;
     if let Err(error) = parent::executed(&spawned) {
         parent::kill_and_reap(&spawned.pidfd);

@@ -136,6 +136,17 @@ fn a_second_container_of_the_same_id_changes_nothing_of_the_first() {
 }
 
 #[test]
+fn the_systemd_driver_says_that_there_is_no_systemd_and_leaves_nothing() {
+    let mut bundle = Bundle::new("true");
+    for path in ["", "system.slice:test:box", "/not/a/scope"] {
+        bundle.spec["linux"]["cgroupsPath"] = json!(path);
+        let answer = bundle.call(&["--systemd-cgroup", "run", bundle.id()]);
+        assert!(answer.code == 1 && answer.stderr.contains("systemd"), "{path}: {answer:?}");
+        bundle.assert_nothing_left();
+    }
+}
+
+#[test]
 fn descriptors_to_be_kept_must_be_there() {
     let bundle = Bundle::new("true");
     let answer = bundle.call(&["run", "--preserve-fds", "60", bundle.id()]);
