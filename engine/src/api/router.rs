@@ -10,7 +10,7 @@ use tower::Layer;
 
 use super::daemon::Daemon;
 use super::version::{self, MAXIMUM, Split};
-use super::{containers, error, events, exec, images, networks, system, volumes};
+use super::{containers, disk_usage, error, events, exec, images, networks, system, volumes};
 
 /// The whole API as one service.
 pub fn service(
@@ -21,6 +21,7 @@ pub fn service(
 + 'static {
     let routes = Router::new()
         .merge(system::router(daemon.clone()))
+        .merge(disk_usage::router(daemon.clone()))
         .merge(events::router(daemon.events.clone()))
         .merge(containers::router(daemon.containers.clone()))
         .merge(exec::router(daemon.containers.clone()))

@@ -15,6 +15,7 @@ mod corrupt_state;
 mod ctr;
 mod daemon;
 mod detach;
+mod disk_usage;
 mod docker_suite;
 mod engine;
 mod exec;
