@@ -27,6 +27,7 @@ mod network_leftovers;
 mod networks;
 mod over_containerd;
 mod peers;
+mod refused;
 mod registries;
 mod registry_auth;
 mod run;
