@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use oci::Descriptor;
+use oci::image::MAX_DOCUMENT;
 use registry::Repository;
 use tokio::sync::mpsc;
 
@@ -67,7 +68,7 @@ impl Read for Tee {
     }
 }
 
-/// Fetches a blob unless the store has it. `tee` gets every byte if the blob is fetched from its
+/// Fetches a blob unless the store has it, and whole. `tee` gets every byte if the blob is fetched from its
 /// beginning in one go; true says that it did.
 pub(super) async fn fetch(
     target: &Target,
@@ -76,6 +77,8 @@ pub(super) async fn fetch(
     parent: &str,
     mut tee: Option<TeeSender>,
 ) -> Result<bool> {
+    // Documents are small, and what is unpacked is read to its end anyway.
+    discard_damaged(target, blob, tee.is_some() || blob.size <= MAX_DOCUMENT as u64).await?;
     loop {
         let Some(ingest) = open(target, blob).await? else {
             target.progress.state("already exists", blob, parent, blob.size).await;
@@ -101,6 +104,11 @@ pub(super) async fn fetch(
             }
         }
     }
+}
+
+async fn discard_damaged(target: &Target, blob: &Descriptor, every_byte: bool) -> Result<()> {
+    let (store, digest, size) = (target.store.clone(), blob.digest.to_string(), blob.size);
+    blocking(move || store.discard_damaged(&digest, size, every_byte)).await
 }
 
 /// Takes away what came of a blob that can't come right, or that the disk has no room for.

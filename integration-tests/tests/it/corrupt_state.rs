@@ -160,3 +160,30 @@ fn a_torn_exit_record_is_an_end_all_the_same() {
     stack.docker(&["rm", "box"]).ok();
     stack.assert_clean(&[]);
 }
+
+/// Damage to the blobs of an image that was fetched and not unpacked, as a crash of the machine may leave it.
+#[test]
+fn a_damaged_blob_is_not_unpacked_and_the_next_pull_mends_it() {
+    let stack = Stack::start();
+    let damages: [Damage; 4] = [
+        ("missing", |path| std::fs::remove_file(path).expect("remove")),
+        ("empty", |path| change(path, Vec::clear)),
+        ("torn", |path| change(path, |bytes| bytes.truncate(bytes.len() / 2))),
+        ("scribbled", |path| {
+            change(path, |bytes| bytes.iter_mut().rev().take(9).for_each(|byte| *byte ^= 0x55))
+        }),
+    ];
+    for (what, damage) in damages {
+        stack.ctr(&["-n", "engine", "content", "fetch", "--plain-http", IMAGE]).ok();
+        let blobs = stack.dir().join("cr/io.containerd.content.v1.content/blobs/sha256");
+        for blob in std::fs::read_dir(&blobs).expect("blobs").flatten() {
+            damage(&blob.path());
+        }
+        let unpacked = stack.ctr(&["-n", "engine", "run", "--rm", IMAGE, "c1", "true"]);
+        assert_ne!(unpacked.code, 0, "{what}: run from damaged blobs");
+        stack.docker(&["pull", "-q", IMAGE]).ok();
+        assert_eq!(stack.docker(&["run", "--rm", IMAGE, "echo", "mended"]).ok(), "mended", "{what}");
+        stack.docker(&["rmi", IMAGE]).ok();
+        stack.assert_clean(&[]);
+    }
+}
