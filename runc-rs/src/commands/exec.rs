@@ -46,8 +46,8 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let entry = Entry::open(&global.root, args.argument(0)?)?;
     let state = entry.read()?;
     let mut process = process(args, &state)?;
-    for name in process.capabilities.iter().flat_map(|caps| CapabilitySets::from_spec(caps).1) {
-        global.log.warn(&format!("ignoring unknown capability {name}"));
+    if let Some(warning) = process.capabilities.as_ref().and_then(CapabilitySets::warning) {
+        global.log.warn(&warning);
     }
     let console = console(args, process.terminal, detach)?;
     let signals = if detach { None } else { Some(Signals::catch()?) };

@@ -91,10 +91,8 @@ pub(crate) fn create(
     namespaces: Namespaces,
 ) -> anyhow::Result<Created> {
     let process = spec.process.clone().context("process property must not be empty")?;
-    if let Some(caps) = &process.capabilities {
-        for name in CapabilitySets::from_spec(caps).1 {
-            global.log.warn(&format!("ignoring unknown capability {name}"));
-        }
+    if let Some(warning) = process.capabilities.as_ref().and_then(CapabilitySets::warning) {
+        global.log.warn(&warning);
     }
     let host = Host::detect()?;
     let request = Request {
