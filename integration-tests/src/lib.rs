@@ -41,7 +41,7 @@ pub use platform_index::PlatformIndex;
 pub use private::PrivateMachine;
 pub use raw_http::RawHttp;
 pub use registry::Registry;
-pub use small_disk::SmallDisk;
+pub use small_disk::{Ballast, SmallDisk};
 pub use stack::{Stack, Victim, kill_shim_9};
 pub use tar::{TarEntry, tar};
 pub use token_server::TokenServer;

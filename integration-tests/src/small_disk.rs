@@ -24,32 +24,11 @@ impl SmallDisk {
         Self { dir: dir.to_owned() }
     }
 
-    /// Where it is mounted.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.dir.join("ballast")
-    }
-
     /// Takes all room that is left.
-    ///
-    /// # Panics
-    /// The ballast can't be made.
-    pub fn fill(&self) {
-        let mut options = std::fs::File::options();
-        let mut file = options.create(true).append(true).open(self.ballast()).expect("make the ballast");
-        let page = [1; 4096];
-        while file.write_all(&page).is_ok() {}
-    }
-
-    /// Gives it back.
-    ///
-    /// # Panics
-    /// It was never filled.
-    pub fn empty(&self) {
-        std::fs::remove_file(self.ballast()).expect("remove the ballast");
+    pub fn fill(&self) -> Ballast {
+        let ballast = Ballast(self.dir.join("ballast"));
+        ballast.refill();
+        ballast
     }
 
     /// Bytes in use.
@@ -62,10 +41,34 @@ impl SmallDisk {
     }
 }
 
+/// What takes the room; gives it back when it is dropped, before a test's daemons clear up.
+#[derive(Debug)]
+pub struct Ballast(PathBuf);
+
+impl Ballast {
+    /// Takes what has come free meanwhile.
+    ///
+    /// # Panics
+    /// The file can't be made.
+    pub fn refill(&self) {
+        let mut options = std::fs::File::options();
+        let mut file = options.create(true).append(true).open(&self.0).expect("make the ballast");
+        let page = [1; 4096];
+        while file.write_all(&page).is_ok() {}
+    }
+}
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // So that what is still on it can be cleared up. Lazily: daemons on it may end later.
-        let _ = std::fs::remove_file(self.ballast());
         let _ = Command::new("umount").arg("-l").arg(&self.dir).status();
+        // A folder that was removed around it lacks but this.
+        let _ = std::fs::remove_dir(&self.dir);
+        let _ = self.dir.parent().map(std::fs::remove_dir);
     }
 }

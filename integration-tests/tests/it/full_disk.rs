@@ -10,12 +10,12 @@ type Cli = fn(&Stack, &[&str]) -> Output;
 
 const CLIS: [(&str, Cli); 2] = [("docker", |s, a| s.docker(a)), ("engine", |s, a| s.engine(a))];
 
-/// A stack of which one folder is a disk of its own.
-fn on_small_disk(folder: &str, megabytes: usize) -> (Stack, SmallDisk) {
+/// A stack of which one folder is a disk of its own, which is to be dropped later.
+fn on_small_disk(folder: &str, megabytes: usize) -> (SmallDisk, Stack) {
     let mut stack = Stack::registry_alone();
     let disk = SmallDisk::mount(&stack.dir().join(folder), megabytes);
     stack.start_again();
-    (stack, disk)
+    (disk, stack)
 }
 
 /// Nothing but the disk itself.
@@ -50,7 +50,7 @@ fn large(size: usize, can_be_packed: bool) -> CraftedImage {
 
 #[test]
 fn an_image_that_does_not_fit_leaves_nothing_whether_packed_or_unpacked() {
-    let (stack, disk) = on_small_disk("cr", 24);
+    let (disk, stack) = on_small_disk("cr", 24);
     let registry = FakeRegistry::start(&stack.netns);
     registry.serve("packed", &large(30 << 20, true));
     registry.serve("noise", &large(30 << 20, false));
@@ -75,11 +75,11 @@ fn an_image_that_does_not_fit_leaves_nothing_whether_packed_or_unpacked() {
 
 #[test]
 fn containers_are_not_made_by_halves_while_containerds_disk_is_full() {
-    let (stack, disk) = on_small_disk("cr", 24);
+    let (disk, stack) = on_small_disk("cr", 24);
     stack.docker(&["pull", "-q", IMAGE]).ok();
     stack.ctr(&["images", "pull", "-q", "--plain-http", IMAGE]).ok();
     stack.docker(&["run", "-d", "--name", "early", IMAGE, "sleep", "1000"]).ok();
-    disk.fill();
+    let ballast = disk.fill();
     let write = "head -c 1000000 /dev/zero > /tmp/x || true";
     // busybox calls it so.
     assert!(stack.docker(&["exec", "early", "sh", "-c", write]).stderr.contains("I/O error"));
@@ -91,7 +91,7 @@ fn containers_are_not_made_by_halves_while_containerds_disk_is_full() {
         assert!(output.code != 0 && is_said, "{name}: {output:?}");
     }
     assert_eq!(stack.docker(&["exec", "early", "echo", "alive"]).ok(), "alive");
-    disk.empty();
+    drop(ballast);
     for (name, cli) in CLIS {
         assert_eq!(cli(&stack, &["run", "--rm", IMAGE, "echo", "hi"]).ok(), "hi", "{name}");
     }
@@ -101,7 +101,7 @@ fn containers_are_not_made_by_halves_while_containerds_disk_is_full() {
 
 #[test]
 fn a_container_goes_on_while_its_log_has_no_room_and_the_log_goes_on_when_it_has() {
-    let (stack, disk) = on_small_disk("data", 8);
+    let (disk, stack) = on_small_disk("data", 8);
     let script = "n=0; while :; do n=$((n+1)); echo tick $n; echo $n > /tmp/n; usleep 2000; done";
     stack.docker(&["run", "-d", "--name", "box", IMAGE, "sh", "-c", script]).ok();
     let count = || stack.docker(&["exec", "box", "cat", "/tmp/n"]).stdout.trim().parse::<u64>().unwrap_or(0);
@@ -110,13 +110,13 @@ fn a_container_goes_on_while_its_log_has_no_room_and_the_log_goes_on_when_it_has
         last.strip_prefix("tick ").and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
     };
     eventually("it writes", || (last_logged() > 10).then_some(()));
-    disk.fill();
+    let ballast = disk.fill();
     let full_at = eventually("it has filled what was left of the log's last block", || {
         let (logged, written) = (last_logged(), count());
         (written > logged + 100).then_some(written)
     });
     eventually("it goes on without a log", || (count() > full_at + 100).then_some(()));
-    disk.empty();
+    drop(ballast);
     let back_at = count();
     eventually("the log goes on", || (last_logged() > back_at).then_some(()));
     let logged = stack.docker(&["logs", "box"]).ok();
@@ -132,17 +132,17 @@ fn a_container_goes_on_while_its_log_has_no_room_and_the_log_goes_on_when_it_has
 
 #[test]
 fn engined_with_a_full_disk_says_so_and_makes_nothing_by_halves() {
-    let (stack, disk) = on_small_disk("data", 8);
+    let (disk, stack) = on_small_disk("data", 8);
     stack.docker(&["pull", "-q", IMAGE]).ok();
     stack.docker(&["run", "-d", "--name", "early", IMAGE, "sleep", "1000"]).ok();
-    disk.fill();
+    let ballast = disk.fill();
     for (name, cli) in CLIS {
-        disk.fill();
+        ballast.refill();
         assert_full(name, &cli(&stack, &["run", "--name", "late", IMAGE, "true"]), 125);
         assert_eq!(cli(&stack, &["ps", "-a", "--format", "{{.Names}}"]).ok(), "early", "{name}");
         // A record may fit into what the database's file has free: then the object is there, whole.
         for kind in ["volume", "network"] {
-            disk.fill();
+            ballast.refill();
             let made = cli(&stack, &[kind, "create", "late"]);
             let listed = cli(&stack, &[kind, "ls", "-q", "--filter", "name=late"]).ok();
             assert_eq!(made.code == 0, !listed.is_empty(), "{name}: {kind}: {made:?}");
@@ -154,7 +154,7 @@ fn engined_with_a_full_disk_says_so_and_makes_nothing_by_halves() {
         }
     }
     assert_eq!(stack.docker(&["exec", "early", "echo", "alive"]).ok(), "alive");
-    disk.empty();
+    drop(ballast);
     for (name, cli) in CLIS {
         assert_eq!(cli(&stack, &["run", "--rm", "--name", "late", IMAGE, "echo", "hi"]).ok(), "hi", "{name}");
     }

@@ -80,10 +80,14 @@ impl Cgroup {
         self.unit.as_ref().map_or(Ok(()), |unit| unit.start(pid, settings))
     }
 
-    /// Other limits while it runs.
+    /// Other limits while it runs. Of a quota and its period the one that isn't named stays.
     pub fn update(&self, resources: &LinuxResources) -> Result<()> {
-        self.unit.as_ref().map_or(Ok(()), |unit| unit.set(resources))?;
-        self.apply(resources)
+        let mut resources = resources.clone();
+        if let (Layout::V2, Some(dir)) = (self.layout, self.unified()) {
+            v2::cpu::complete(dir, &mut resources)?;
+        }
+        self.unit.as_ref().map_or(Ok(()), |unit| unit.set(&resources))?;
+        self.apply(&resources)
     }
 
     /// The cgroup that process `pid` is in now.
@@ -130,9 +134,28 @@ impl Cgroup {
 
     /// The same place in a child cgroup, for `exec --cgroup`. `sub` never climbs above this cgroup.
     pub fn child(&self, sub: &Path) -> Self {
-        let sub = crate::detect::clean(sub);
-        let deeper = |d: &Dir| Dir { controllers: d.controllers.clone(), path: d.path.join(&sub) };
-        Self::new(self.layout, self.dirs.iter().map(deeper).collect())
+        let mut child = Self::new(self.layout, self.dirs.clone());
+        child.dirs.iter_mut().for_each(|dir| dir.path.push(crate::detect::clean(sub)));
+        child
+    }
+
+    /// A child cgroup of some v1 controllers' hierarchies, each its own.
+    ///
+    /// # Errors
+    /// There is no such controller.
+    pub fn child_of(&self, places: &[(String, PathBuf)]) -> Result<Self> {
+        if let Some((name, sub)) = places.iter().find(|(name, _)| self.controller(name).is_none()) {
+            let setting = format!("{name}:{}", sub.display());
+            return Err(Error::NoController { controller: name.clone(), setting });
+        }
+        let mut child = Self::new(self.layout, self.dirs.clone());
+        for dir in &mut child.dirs {
+            // Controllers of one hierarchy are named together.
+            if let Some((_, sub)) = places.iter().find(|(name, _)| dir.controllers.contains(name)) {
+                dir.path.push(crate::detect::clean(sub));
+            }
+        }
+        Ok(child)
     }
 
     /// The v2 side of a hybrid machine.

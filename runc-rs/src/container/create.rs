@@ -1,6 +1,6 @@
 //! Makes a container: intent on disk, cgroup, child, limits, hooks, state. What fails is undone in reverse.
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -21,6 +21,7 @@ use crate::config::{load, validate};
 use crate::error::{Context as _, Step, StepError};
 use crate::init::plan::{self, CgroupV1, RootfsPlan, Seccomp};
 use crate::init::seccomp::Program;
+use crate::init::spawn::Spawned;
 use crate::init::{self, Plan, ProcessPlan, hooks, namespaces};
 
 /// What the command line says beyond the bundle.
@@ -28,6 +29,8 @@ use crate::init::{self, Plan, ProcessPlan, hooks, namespaces};
 pub(crate) struct Options {
     pub(crate) id: String,
     pub(crate) pid_file: Option<PathBuf>,
+    /// Who else wants to hold the process.
+    pub(crate) pidfd_socket: Option<PathBuf>,
     /// Connected: where the terminal goes.
     pub(crate) console: Option<OwnedFd>,
     pub(crate) preserve_fds: RawFd,
@@ -88,10 +91,8 @@ pub(crate) fn create(
     namespaces: Namespaces,
 ) -> anyhow::Result<Created> {
     let process = spec.process.clone().context("process property must not be empty")?;
-    if let Some(caps) = &process.capabilities {
-        for name in CapabilitySets::from_spec(caps).1 {
-            global.log.warn(&format!("ignoring unknown capability {name}"));
-        }
+    if let Some(warning) = process.capabilities.as_ref().and_then(CapabilitySets::warning) {
+        global.log.warn(&warning);
     }
     let host = Host::detect()?;
     let request = Request {
@@ -176,13 +177,7 @@ pub(crate) fn create(
         parent::kill_and_reap(&spawned.pidfd);
         return Err(anyhow::Error::from(error).context("unable to start container process"));
     }
-    let finish = || -> anyhow::Result<()> {
-        match &options.pid_file {
-            Some(path) => write_pid_file(path, spawned.pid),
-            None => Ok(()),
-        }
-    };
-    if let Err(error) = finish() {
+    if let Err(error) = announce(&spawned, &options.pid_file, &options.pidfd_socket, "standard") {
         parent::kill_and_reap(&spawned.pidfd);
         return Err(error);
     }
@@ -321,8 +316,23 @@ fn device_rules(resources: Option<&LinuxResources>) -> Vec<LinuxDeviceCgroup> {
     wanted.into_iter().chain(cgroups::default_device_rules()).collect()
 }
 
+/// Tells whoever asked for it which process it is.
+pub(crate) fn announce(
+    spawned: &Spawned,
+    pid_file: &Option<PathBuf>,
+    pidfd_socket: &Option<PathBuf>,
+    kind: &str,
+) -> anyhow::Result<()> {
+    if let Some(path) = pidfd_socket {
+        let socket = connect(path)?;
+        let sent = init::console::send_fd(socket.as_fd(), kind.as_bytes(), spawned.pidfd.as_fd());
+        sent.with_context(|| format!("send the pidfd to {}", path.display()))?;
+    }
+    pid_file.as_ref().map_or(Ok(()), |path| write_pid_file(path, spawned.pid))
+}
+
 /// Whole or not at all: containerd reads it as soon as it is there.
-pub(crate) fn write_pid_file(path: &Path, pid: i32) -> anyhow::Result<()> {
+fn write_pid_file(path: &Path, pid: i32) -> anyhow::Result<()> {
     let Some(name) = path.file_name() else { bail!("{} is not a file name", path.display()) };
     let temporary = path.with_file_name(format!(".{}", name.to_string_lossy()));
     std::fs::write(&temporary, pid.to_string())

@@ -12,6 +12,7 @@ mod bundle;
 mod cgroup;
 mod crash;
 mod descriptors;
+mod events;
 mod exec;
 mod full_disk;
 mod hooks;

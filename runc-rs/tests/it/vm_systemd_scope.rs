@@ -178,3 +178,27 @@ fn without_a_path_it_is_in_the_systems_slice_and_a_user_namespace_changes_nothin
     assert_eq!(bundle.call(&["--systemd-cgroup", "delete", bundle.id()]).code, 0);
     bundle.assert_nothing_left();
 }
+
+/// runc 1.1 has another curve for shares, and tells systemd of no weight of I/O.
+mod ours_alone {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs systemd as PID 1: run in integration-tests/vm/run --systemd"]
+    fn weights_are_the_same_for_systemd_and_the_kernel_also_after_a_reload() {
+        let mut scope = Scope::new("sleep 1000");
+        scope.0.spec["linux"]["resources"]["cpu"] = json!({"shares": 2048});
+        scope.0.spec["linux"]["resources"]["blockIO"] = json!({"weight": 500});
+        scope.start();
+        let weights = || (scope.file("cpu.weight"), scope.file("io.weight"));
+        let (cpu, io) = weights();
+        assert_eq!(
+            (scope.property("CPUWeight"), format!("default {}", scope.property("IOWeight"))),
+            (cpu, io)
+        );
+        let before = weights();
+        reload();
+        assert_eq!(weights(), before);
+        assert_ne!(before.0, "100", "the default");
+    }
+}

@@ -75,42 +75,36 @@ fn images(usage: &Value) -> Row {
 }
 
 fn containers(usage: &Value) -> Row {
-    let containers = list(usage, "Containers");
-    let active = |container: &&Value| {
+    let active = |container: &Value| {
         ["running", "paused", "restarting"].contains(&container["State"].as_str().unwrap_or_default())
     };
-    let size = |container: &Value| bytes(&container["SizeRw"]);
-    Row {
-        kind: "Containers",
-        total: containers.len(),
-        active: containers.iter().filter(active).count(),
-        size: containers.iter().map(size).sum(),
-        reclaimable: containers.iter().filter(|c| !active(c)).map(size).sum(),
-    }
+    tally("Containers", list(usage, "Containers"), active, |container| &container["SizeRw"])
 }
 
 fn volumes(usage: &Value) -> Row {
-    let volumes = list(usage, "Volumes");
-    let active = |volume: &&Value| volume["UsageData"]["RefCount"].as_i64().unwrap_or(0) > 0;
-    let size = |volume: &Value| bytes(&volume["UsageData"]["Size"]);
-    Row {
-        kind: "Local Volumes",
-        total: volumes.len(),
-        active: volumes.iter().filter(active).count(),
-        size: volumes.iter().map(size).sum(),
-        reclaimable: volumes.iter().filter(|v| !active(v)).map(size).sum(),
-    }
+    let active = |volume: &Value| volume["UsageData"]["RefCount"].as_i64().unwrap_or(0) > 0;
+    tally("Local Volumes", list(usage, "Volumes"), active, |volume| &volume["UsageData"]["Size"])
 }
 
 fn build_cache(usage: &Value) -> Row {
-    let records = list(usage, "BuildCache");
-    let in_use = |record: &&Value| record["InUse"].as_bool().unwrap_or(false);
-    let size = |record: &Value| bytes(&record["Size"]);
+    let active = |record: &Value| record["InUse"].as_bool().unwrap_or(false);
+    tally("Build Cache", list(usage, "BuildCache"), active, |record| &record["Size"])
+}
+
+/// What isn't active could go.
+fn tally(
+    kind: &'static str,
+    things: &[Value],
+    is_active: impl Fn(&Value) -> bool,
+    size: impl Fn(&Value) -> &Value,
+) -> Row {
+    let sum = |things: &[&Value]| things.iter().map(|thing| bytes(size(thing))).sum::<f64>();
+    let (active, idle): (Vec<&Value>, Vec<&Value>) = things.iter().partition(|thing| is_active(thing));
     Row {
-        kind: "Build Cache",
-        total: records.len(),
-        active: records.iter().filter(in_use).count(),
-        size: records.iter().map(size).sum(),
-        reclaimable: records.iter().filter(|r| !in_use(r)).map(size).sum(),
+        kind,
+        total: things.len(),
+        active: active.len(),
+        size: sum(&active) + sum(&idle),
+        reclaimable: sum(&idle),
     }
 }
