@@ -35,15 +35,13 @@ fn pid(stack: &Stack, name: &str) -> String {
 }
 
 /// A container of each shim, the first with a port and a network of its own, and one that has ended.
-fn populated() -> Stack {
-    let stack = Stack::start();
+fn populate(stack: &Stack) {
     stack.docker(&["pull", "-q", IMAGE]).ok();
     stack.docker(&["network", "create", "mine"]).ok();
     let first = ["run", "-d", "--name", "first", "--network", "mine", "-p", "18080:80", IMAGE];
     stack.docker(&[&first[..], &SERVE].concat()).ok();
     stack.docker(&["run", "-d", "--name", "second", "--runtime", SHIMS[1], IMAGE, "sleep", "1000"]).ok();
     assert_eq!(stack.docker(&["run", "--name", "ended", IMAGE, "sh", "-c", "exit 7"]).code, 7);
-    stack
 }
 
 /// The containers are who they were, work, and go without a trace.
@@ -71,9 +69,10 @@ fn removed(stack: &Stack) {
 
 /// Both daemons are killed, the file is damaged, both come back.
 fn survives_the_loss_of(file: &str) {
+    let mut stack = Stack::start();
     for (what, damage) in DAMAGES {
         let case = format!("{file} is {what}");
-        let mut stack = populated();
+        populate(&stack);
         let before = ["first", "second"].map(|name| pid(&stack, name));
         stack.kill_9();
         damage(&stack.dir().join(file));
@@ -84,8 +83,6 @@ fn survives_the_loss_of(file: &str) {
         stack.start_again();
         lives_on(&stack, &before, &case);
         removed(&stack);
-        stack.docker(&["pull", "-q", IMAGE]).ok();
-        assert_eq!(stack.docker(&["run", "--rm", IMAGE, "echo", "new"]).ok(), "new", "{case}");
     }
 }
 
