@@ -2,7 +2,9 @@
 //! lost with it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use containerd_client::Client;
 use integration_tests::{Stack, eventually};
 
 const IMAGE: &str = "127.0.0.1:5000/busybox:1";
@@ -143,6 +145,27 @@ fn a_container_outlives_damage_to_its_bundle_and_strange_bundles_hurt_nobody() {
         assert_eq!(removed.code, 0, "{case}: {}", removed.stderr);
     }
     stack.assert_clean(&[]);
+}
+
+#[test]
+fn a_container_that_containerd_has_forgotten_is_no_exit_and_is_made_known_again() {
+    let mut stack = Stack::start();
+    stack.docker(&["pull", "-q", IMAGE]).ok();
+    for shim in SHIMS {
+        let id =
+            stack.docker(&["run", "-d", "--name", "box", "--runtime", shim, IMAGE, "sleep", "1000"]).ok();
+        let before = pid(&stack, "box");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let client = Client::new(&stack.containerd_socket(), "engine", Duration::from_secs(10));
+            client.expect("client").delete_container(&id).await.expect("forget the container");
+        });
+        stack.restart_engined();
+        assert_eq!(pid(&stack, "box"), before, "{shim}");
+        assert_eq!(stack.docker(&["exec", "box", "echo", "alive"]).ok(), "alive", "{shim}");
+        stack.docker(&["rm", "-f", "box"]).ok();
+        stack.assert_clean(&[]);
+    }
 }
 
 #[test]
