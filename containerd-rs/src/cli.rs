@@ -98,7 +98,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     match arguments.command {
-        None => daemon::main(Config::load(&arguments.overrides)?),
+        None => {
+            crate::inherited::keep_from_children();
+            daemon::main(Config::load(&arguments.overrides)?)
+        }
         Some(Command::Config { what: ConfigCommand::Default }) => {
             write!(stdout, "{}", Config::default().to_toml()?).context("print the configuration")
         }

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod error;
 pub mod events;
 pub mod gc;
+mod inherited;
 pub mod metadata;
 pub mod request;
 pub mod runtime;

@@ -42,7 +42,7 @@ pub use private::PrivateMachine;
 pub use raw_http::RawHttp;
 pub use registry::Registry;
 pub use small_disk::{Ballast, SmallDisk};
-pub use stack::{Stack, Victim, kill_shim_9};
+pub use stack::{Stack, Victim, kill_shim_9, shims_of};
 pub use tar::{TarEntry, tar};
 pub use token_server::TokenServer;
 pub use wait::eventually;

@@ -359,12 +359,20 @@ impl Victim {
 /// # Panics
 /// There is none.
 pub fn kill_shim_9(id: &str) {
+    for pid in shims_of(id) {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("kill the shim");
+    }
+}
+
+/// The shims of a container, whichever they are.
+///
+/// # Panics
+/// There is none.
+pub fn shims_of(id: &str) -> Vec<i32> {
     let words = format!("-id {id} ");
     let shims = processes(|line| line.contains("containerd-shim-") && line.contains(&words));
     assert!(!shims.is_empty(), "no shim of {id} runs");
-    for pid in shims {
-        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("kill the shim");
-    }
+    shims
 }
 
 /// The processes whose command lines, words parted by blanks, are the ones looked for.

@@ -39,6 +39,8 @@ pub(crate) fn spawn(command: &mut Command, extras: Extras<'_>) -> io::Result<i32
             if session {
                 nix::unistd::setsid()?;
             }
+            // What whoever started us left open stays here. Best effort: a kernel before 5.11 can't.
+            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
             for (from, to) in &targets {
                 if libc::dup2(*from, *to) == -1 {
                     return Err(io::Error::last_os_error());

@@ -1,6 +1,6 @@
 //! containerd-rs under Debian's `ctr`, with every shim and runtime there is.
 
-use integration_tests::{Census, Stack, eventually};
+use integration_tests::{Census, Stack, eventually, namespace, shims_of};
 
 const IMAGE: &str = "127.0.0.1:5000/busybox:1";
 /// Shims under test.
@@ -115,4 +115,26 @@ fn bad_requests_are_clear_errors_and_leave_nothing() {
     assert!(output.stderr.contains("connection refused"), "{}", output.stderr);
     assert_eq!(stack.ctr(&["task", "ls", "-q"]).ok(), "");
     Census::of(stack.dir().to_str().expect("UTF-8")).assert_empty();
+}
+
+/// A shim outlives everybody: a lock or a pipe that it held would be held for as long as its container runs.
+#[test]
+fn a_shim_holds_nothing_of_who_started_its_daemon() {
+    // Without close-on-exec, as a shell leaves what it has opened by number.
+    let (reader, _writer) = nix::unistd::pipe().expect("make a pipe");
+    let inode = nix::sys::stat::fstat(&reader).expect("fstat").st_ino;
+    let stack = pulled();
+    let pipe = std::path::PathBuf::from(format!("pipe:[{inode}]"));
+    for shim in SHIMS {
+        let id = namespace(stack.dir());
+        stack.ctr(&["run", "-d", "--runtime", shim, IMAGE, &id, "sleep", "1000"]).ok();
+        for pid in shims_of(&id) {
+            let open =
+                std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the shim's descriptors").flatten();
+            let open: Vec<_> = open.filter_map(|fd| std::fs::read_link(fd.path()).ok()).collect();
+            assert!(!open.is_empty() && !open.contains(&pipe), "{shim}: {open:?}");
+        }
+        stack.ctr(&["task", "rm", "-f", &id]).ok();
+        stack.ctr(&["containers", "rm", &id]).ok();
+    }
 }
