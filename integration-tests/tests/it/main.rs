@@ -21,6 +21,7 @@ mod killed;
 mod logs;
 mod network_leftovers;
 mod networks;
+mod networks_ipv6;
 mod over_containerd;
 mod peers;
 mod registries;
