@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -55,9 +55,20 @@ impl Proxy {
         Ok(())
     }
 
-    /// Stops; what is under way ends too.
+    /// Stops; what is under way ends too. The port is free when this returns. Blocks.
     pub(super) fn stop(&self, port: &Published) {
-        if let Some(task) = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(port)) {
+        let task = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(port));
+        if let Some(task) = task {
+            task.abort();
+            // It ends as aborted; its listener goes with it.
+            let _ = self.runtime.block_on(task);
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
             task.abort();
         }
     }
@@ -98,7 +109,7 @@ async fn carry_datagrams(socket: Arc<UdpSocket>, to: SocketAddr) {
         }
         let sender = senders.entry(from).or_insert_with(|| {
             let (sender, datagrams) = mpsc::channel(64);
-            answering.spawn(converse(Arc::clone(&socket), from, to, datagrams));
+            answering.spawn(converse(Arc::downgrade(&socket), from, to, datagrams));
             sender
         });
         // One that can't be taken in time is lost, as datagrams are.
@@ -108,7 +119,7 @@ async fn carry_datagrams(socket: Arc<UdpSocket>, to: SocketAddr) {
 
 /// One sender's datagrams go out from a socket of their own, so that the answers find back.
 async fn converse(
-    socket: Arc<UdpSocket>,
+    socket: Weak<UdpSocket>,
     from: SocketAddr,
     to: SocketAddr,
     mut datagrams: mpsc::Receiver<Vec<u8>>,
@@ -126,6 +137,7 @@ async fn converse(
                 None => return,
             },
             answer = own.recv(&mut buffer) => if let Ok(length) = answer {
+                let Some(socket) = socket.upgrade() else { return };
                 let _ = socket.send_to(&buffer[..length], from).await;
             },
             () = tokio::time::sleep(SILENCE) => return,
