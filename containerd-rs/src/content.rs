@@ -8,6 +8,7 @@
 //! Which namespace may see a blob, its labels, and what is expected of an ingest is in the metadata.
 //! A file without a record is removed by the first garbage collection after a start.
 
+mod damaged;
 mod ingest;
 mod rebuild;
 mod store;

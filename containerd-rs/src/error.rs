@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 
+use proto::status::in_gos_words;
 use tonic::{Code, Status};
 
 /// What sort of failure it is; decides the gRPC code.
@@ -135,6 +136,7 @@ impl From<Error> for Status {
             text.push_str(&source.to_string());
             cause = source.source();
         }
+        text = in_gos_words(&text);
         if !words.is_empty() && !text.ends_with(words) {
             text.push_str(": ");
             text.push_str(words);
@@ -166,6 +168,6 @@ mod tests {
         let full = std::io::Error::from_raw_os_error(28);
         let status = Status::from(Error::caused("write ingest r1", full));
         assert_eq!(status.code(), Code::Unknown);
-        assert!(status.message().starts_with("write ingest r1: No space left"), "{status:?}");
+        assert!(status.message().starts_with("write ingest r1: no space left on device"), "{status:?}");
     }
 }

@@ -4,6 +4,7 @@ pub mod attach;
 pub mod body;
 pub mod containers;
 mod daemon;
+mod disk_usage;
 pub mod error;
 pub mod events;
 pub mod exec;

@@ -10,6 +10,7 @@ pub mod create;
 pub mod devices;
 pub mod exec;
 pub mod finish;
+mod forgotten;
 pub mod image;
 pub mod inspect;
 pub mod list;

@@ -86,6 +86,10 @@ impl Error {
 
     /// The sentence and its causes, joined by `: `; what clients get.
     pub fn full_text(&self) -> String {
+        proto::status::in_gos_words(&self.chain())
+    }
+
+    fn chain(&self) -> String {
         let mut text = self.message.clone();
         let mut cause = self.source();
         while let Some(source) = cause {

@@ -9,16 +9,17 @@
 //! from the copies, loudly.
 
 mod copies;
+mod handle;
 mod open;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::copies::Copies;
+use self::handle::Handle;
 use crate::error::{Error, Result};
 
 /// A table: keys and JSON.
@@ -27,7 +28,7 @@ type Table<'a> = TableDefinition<'a, &'static str, &'static [u8]>;
 /// The database; clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
-    db: Arc<Database>,
+    db: Handle,
     copies: Copies,
 }
 
@@ -39,7 +40,7 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self> {
         let copies = Copies::beside(path);
         let db = open::open(path, &copies)?;
-        Ok(Self { db: Arc::new(db), copies })
+        Ok(Self { db: Handle::new(path, db), copies })
     }
 
     /// Writes a record; it is on disk when this returns. Blocks on the disk.
@@ -49,7 +50,8 @@ impl Store {
     pub fn put<T: Serialize>(&self, table: &str, key: &str, value: &T) -> Result<()> {
         let bytes = serde_json::to_vec(value)
             .map_err(|source| Error::caused(format!("encode {table} {key}"), source))?;
-        write(&self.db, Table::new(table), key, Some(&bytes))
+        self.db
+            .with(|db| write(db, Table::new(table), key, Some(&bytes)))
             .map_err(|source| Error::caused(format!("store {table} {key}"), source))?;
         self.copies.put(table, key, &bytes);
         Ok(())
@@ -60,7 +62,8 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn delete(&self, table: &str, key: &str) -> Result<()> {
-        write(&self.db, Table::new(table), key, None)
+        self.db
+            .with(|db| write(db, Table::new(table), key, None))
             .map_err(|source| Error::caused(format!("delete {table} {key}"), source))?;
         self.copies.delete(table, key);
         Ok(())
@@ -71,7 +74,9 @@ impl Store {
     /// # Errors
     /// The disk fails, or the record isn't of this type.
     pub fn get<T: DeserializeOwned>(&self, table: &str, key: &str) -> Result<Option<T>> {
-        let bytes = raw(&self.db, Table::new(table), key)
+        let bytes = self
+            .db
+            .with(|db| raw(db, Table::new(table), key))
             .map_err(|source| Error::caused(format!("read {table} {key}"), source))?;
         bytes.map(|bytes| decode(table, key, &bytes)).transpose()
     }
@@ -82,7 +87,10 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn all<T: DeserializeOwned>(&self, table: &str) -> Result<Vec<(String, T)>> {
-        let rows = rows(&self.db, table).map_err(|source| Error::caused(format!("read {table}"), source))?;
+        let rows = self
+            .db
+            .with(|db| rows(db, table))
+            .map_err(|source| Error::caused(format!("read {table}"), source))?;
         let mut records = Vec::with_capacity(rows.len());
         for (key, bytes) in rows {
             match decode(table, &key, &bytes) {

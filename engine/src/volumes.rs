@@ -234,6 +234,19 @@ impl Volumes {
         Ok((removed, freed))
     }
 
+    /// Every volume with the bytes that it takes and the number of containers that use it.
+    ///
+    /// # Errors
+    /// The volumes can't be listed.
+    pub fn usage(&self) -> Result<Vec<(Volume, u64, usize)>> {
+        let volumes = self.list(&Filters::default())?.into_iter();
+        let measured = volumes.map(|volume| {
+            let (size, users) = (local::size(&volume.mountpoint), (self.users)(&volume.name).len());
+            (volume, size, users)
+        });
+        Ok(measured.collect())
+    }
+
     /// Makes the volume ready for a container: it exists, and what its options name is mounted. The path is
     /// what to bind.
     ///

@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod kill;
@@ -45,6 +46,13 @@ const ID: &str = "<container-id>";
 const COMMANDS: &[Command] = &[
     command("create", "create a container", ID, create::FLAGS, create::run).entering("runc create failed"),
     command("delete", "delete any resources held by a container", ID, delete::FLAGS, delete::run),
+    command(
+        "events",
+        "display the container's counters and kills for memory",
+        ID,
+        events::FLAGS,
+        events::run,
+    ),
     Command {
         order: Order::First,
         failure: 255,

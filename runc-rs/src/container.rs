@@ -10,5 +10,6 @@ pub(crate) mod parent;
 pub(crate) mod signal;
 pub(crate) mod start;
 pub(crate) mod state;
+pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod store;

@@ -18,4 +18,4 @@ pub(crate) mod spawn;
 pub(crate) mod sync;
 
 pub(crate) use plan::{Enter, Plan, ProcessPlan};
-pub(crate) use spawn::spawn;
+pub(crate) use spawn::{Place, spawn};

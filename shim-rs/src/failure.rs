@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use proto::status::Code;
+use proto::status::{Code, in_gos_words};
 
 /// Code and text of an answer. Clients match on both.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: in_gos_words(&message.into()) }
     }
 
     /// What Go's shim answers for everything that has no kind of its own.

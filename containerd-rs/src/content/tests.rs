@@ -258,7 +258,7 @@ fn a_full_disk_is_an_error_that_says_so_and_the_ingest_goes_on_when_there_is_roo
         }
     };
     let status = tonic::Status::from(error);
-    assert!(status.message().contains("No space left on device"), "{status:?}");
+    assert!(status.message().contains("no space left on device"), "{status:?}");
     assert_eq!(ingest.offset(), written);
     drop(ingest);
     let status = store.status("ns", "big").expect("kept");
@@ -283,7 +283,7 @@ fn the_metadata_survives_a_full_disk_and_works_on_once_there_is_room() {
     let labels = Labels::from([("x".to_owned(), "y".repeat(4000))]);
     let refused = (0..5000).find_map(|n| db.leases().create("ns", &format!("l{n}"), labels.clone()).err());
     let status = tonic::Status::from(refused.expect("the file can't grow"));
-    assert!(status.message().contains("No space left on device"), "{status:?}");
+    assert!(status.message().contains("no space left on device"), "{status:?}");
     assert!(db.leases().get("ns", "before").is_ok(), "reading goes on");
     fs::remove_file(&filler).expect("make room");
     db.leases().create("ns", "after", Labels::new()).expect("writing goes on");

@@ -37,8 +37,8 @@ type Key = (String, String);
 /// What stands in the table for a task.
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
-    /// It is being made.
-    Making,
+    /// It is being made; the channel ends when it is, or isn't to be.
+    Making(watch::Receiver<()>),
     /// It was there when the daemon started; the channel ends when it was looked at.
     Loading(watch::Receiver<()>),
     /// It is there.
@@ -84,6 +84,8 @@ pub(super) struct Inner {
 struct Reservation<'a> {
     inner: &'a Inner,
     key: Option<Key>,
+    /// Those who ask meanwhile wait for its end.
+    _made: watch::Sender<()>,
 }
 
 impl Drop for Reservation<'_> {
@@ -100,10 +102,10 @@ impl Manager {
         Self { inner: Arc::new(Inner { layout, launcher, exits, tasks: Mutex::default() }) }
     }
 
-    /// A task; one that is still being looked for after the daemon's start is waited for.
+    /// A task; one that is being made, or still being looked for after the daemon's start, is waited for.
     ///
     /// # Errors
-    /// Not found; unavailable while the shim has not been reached.
+    /// Not found; unavailable while it isn't made, or its shim has not been reached.
     pub async fn get(&self, namespace: &str, id: &str) -> Result<Arc<Task>> {
         let key = (namespace.to_owned(), id.to_owned());
         let deadline = tokio::time::Instant::now() + LOADING;
@@ -111,16 +113,16 @@ impl Manager {
             let entry = self.inner.tasks().get(&key).cloned();
             match entry {
                 Some(Entry::Ready(task)) => return Ok(task),
-                Some(Entry::Loading(mut done)) => {
+                Some(Entry::Making(mut done) | Entry::Loading(mut done)) => {
                     // An error is what is waited for: the sender was dropped.
                     if tokio::time::timeout_at(deadline, done.changed()).await.is_err() {
                         return Err(Error::new(
                             Kind::Unavailable,
-                            format!("task {id} is still being looked for"),
+                            format!("task {id} is still being made or looked for"),
                         ));
                     }
                 }
-                Some(Entry::Making) | None => return Err(Error::not_found(format!("task {id} not found"))),
+                None => return Err(Error::not_found(format!("task {id} not found"))),
             }
         }
     }
@@ -130,7 +132,7 @@ impl Manager {
         let tasks = self.inner.tasks();
         let mut ids: Vec<_> = tasks
             .iter()
-            .filter(|((ns, _), entry)| ns == namespace && !matches!(entry, Entry::Making))
+            .filter(|((ns, _), entry)| ns == namespace && !matches!(entry, Entry::Making(_)))
             .map(|((_, id), _)| id.clone())
             .collect();
         ids.sort();
@@ -145,14 +147,23 @@ impl Manager {
         }
     }
 
-    /// Makes a task and returns its pid. Goes on to its end, or its undoing, even if the caller
-    /// goes away.
+    /// Makes a task and returns its pid. If the caller goes away, it is undone.
     ///
     /// # Errors
     /// It exists; the runtime is unknown; a step failed, and everything was undone.
     pub async fn create(&self, create: Create) -> Result<u32> {
-        let inner = self.inner.clone();
-        detached(async move { inner.create(create).await }).await
+        let (manager, key) = (self.clone(), (create.namespace.clone(), create.id.clone()));
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            let unheard = answer.send(manager.inner.create(create).await);
+            if let Err(Ok(_)) = unheard {
+                tracing::warn!(container = key.1, namespace = key.0, "nobody waits for the new task: undone");
+                if let Err(error) = manager.delete(&key.0, &key.1).await {
+                    tracing::warn!(container = key.1, namespace = key.0, %error, "undo a task");
+                }
+            }
+        });
+        answered.await.unwrap_or_else(|error| Err(Error::caused("make a task", error)))
     }
 
     /// Removes a task that ended, with its shim and bundle. Goes on even if the caller goes away.
@@ -182,8 +193,9 @@ impl Inner {
         if tasks.contains_key(&key) {
             return Err(Error::already_exists(format!("task {id}")));
         }
-        tasks.insert(key.clone(), Entry::Making);
-        Ok(Reservation { inner: self, key: Some(key) })
+        let (made, making) = watch::channel(());
+        tasks.insert(key.clone(), Entry::Making(making));
+        Ok(Reservation { inner: self, key: Some(key), _made: made })
     }
 
     async fn create(self: &Arc<Self>, create: Create) -> Result<u32> {

@@ -24,13 +24,13 @@ pub(super) fn record<'a>(
             "containerd-rs/found".to_owned(),
             "in its bundle, after the metadata was lost".to_owned(),
         )]);
-        let spec = std::fs::read(bundle.spec()).ok();
+        let spec = std::fs::read(bundle.spec()).unwrap_or_else(|_| b"{}".to_vec());
         let snapshotter = snapshotter_of(bundle, snapshots);
         let container = Container {
             id: bundle.id.clone(),
             labels,
             runtime: Some(container::Runtime { name: runtime, options: None }),
-            spec: spec.map(|value| prost_types::Any { type_url: typeurl::SPEC.to_owned(), value }),
+            spec: Some(prost_types::Any { type_url: typeurl::SPEC.to_owned(), value: spec }),
             snapshot_key: snapshotter.map(|_| bundle.id.clone()).unwrap_or_default(),
             snapshotter: snapshotter.unwrap_or_default().to_owned(),
             ..Container::default()

@@ -170,29 +170,31 @@ impl Inner {
             self.bury(binary.as_deref(), &bundle).await;
             return None;
         };
+        // A shim that has just been started waits for somebody to read its log before it answers.
+        let log = copy_log(&bundle);
         let found = match self.connect(&bootstrap, &bundle).await {
             Some(shim) => match ask(&shim, &container).await {
                 Err(error) if Task::is_unknown(&error) => {
                     dismiss(&shim, &container).await.map(|pid| (shim, pid))
                 }
-                Err(CallError::Closed) => Err(true),
+                Err(CallError::Closed) => Err(Gone(true)),
                 Err(error) => {
                     tracing::warn!(container, namespace, %error, "the shim is silent; it is kept");
                     Ok((shim, 0))
                 }
                 Ok(pid) => Ok((shim, pid)),
             },
-            None => Err(true),
+            None => Err(Gone(true)),
         };
         match found {
             Ok((shim, pid)) => {
-                let log = copy_log(&bundle);
                 let binary = binary.unwrap_or_default();
                 Some(Arc::new(Task::new(bundle, shim, binary, bootstrap.address, pid, log)))
             }
-            Err(shim_is_gone) => {
-                tracing::warn!(container, namespace, shim_is_gone, "a bundle without a task is removed");
-                if shim_is_gone {
+            Err(Gone(shim)) => {
+                log.abort();
+                tracing::warn!(container, namespace, shim, "a bundle without a task is removed");
+                if shim {
                     evict(&bundle).await;
                 }
                 self.bury(binary.as_deref(), &bundle).await;
@@ -234,12 +236,24 @@ impl Inner {
         remove(bundle).await;
     }
 
+    /// Takes a task out of the table that its shim, which serves others, doesn't have.
+    async fn forget(&self, task: &Arc<Task>) {
+        self.bury(Some(&task.binary), &task.bundle).await;
+        self.tasks().remove(&(task.namespace().to_owned(), task.id().to_owned()));
+    }
+
     /// Asks until it is known how the task is; tells its exit if the shim doesn't.
     async fn learn(&self, task: Arc<Task>) {
         let state = loop {
             match state(&task.shim, task.id()).await {
                 Ok(state) => break state,
                 Err(CallError::Closed) => return,
+                // It was silent because it had no task yet.
+                Err(error) if Task::is_unknown(&error) => match dismiss(&task.shim, task.id()).await {
+                    Ok(_) => continue,
+                    Err(Gone(true)) => return,
+                    Err(Gone(false)) => return self.forget(&task).await,
+                },
                 Err(error) => {
                     tracing::debug!(container = task.id(), %error, "ask for a task's state");
                     tokio::time::sleep(SILENCE).await;
@@ -281,20 +295,22 @@ async fn state(shim: &TaskClient, id: &str) -> std::result::Result<api::StateRes
     shim.state(&request, Some(ANSWER)).await
 }
 
+/// There is no such task. Whether its shim is gone too: it isn't if it serves others of its group.
+struct Gone(bool);
+
 /// Sends a shim home that has no task of that id: the earlier daemon died before it had one, or after. Gives the
-/// task's pid if it was just being made; else says whether the shim is gone, which it isn't if it serves
-/// others of its group.
-async fn dismiss(shim: &TaskClient, id: &str) -> std::result::Result<u32, bool> {
+/// task's pid if it was just being made.
+async fn dismiss(shim: &TaskClient, id: &str) -> std::result::Result<u32, Gone> {
     let deadline = tokio::time::Instant::now() + ANSWER;
     while tokio::time::Instant::now() < deadline {
         let request = api::ShutdownRequest { id: id.to_owned(), now: false };
         let _ = shim.shutdown(&request, Some(ANSWER)).await;
         if tokio::time::timeout(POLL, shim.closed()).await.is_ok() {
-            return Err(true);
+            return Err(Gone(true));
         }
         if let Ok(state) = state(shim, id).await {
             return Ok(state.pid);
         }
     }
-    Err(false)
+    Err(Gone(false))
 }

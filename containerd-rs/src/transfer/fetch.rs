@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use oci::Descriptor;
+use oci::image::MAX_DOCUMENT;
 use registry::Repository;
 use tokio::sync::mpsc;
 
@@ -17,6 +18,7 @@ use crate::metadata::labels::Labels;
 /// Chunks on their way to disk: bounds memory for a slow disk.
 const CHUNKS: usize = 32;
 /// Tries while another pull writes the same blob.
+const FORGET_TRIES: u32 = 20;
 const LOCKED_TRIES: u32 = 6000;
 
 /// What is needed to store blobs.
@@ -66,7 +68,7 @@ impl Read for Tee {
     }
 }
 
-/// Fetches a blob unless the store has it. `tee` gets every byte if the blob is fetched from its
+/// Fetches a blob unless the store has it, and whole. `tee` gets every byte if the blob is fetched from its
 /// beginning in one go; true says that it did.
 pub(super) async fn fetch(
     target: &Target,
@@ -75,6 +77,8 @@ pub(super) async fn fetch(
     parent: &str,
     mut tee: Option<TeeSender>,
 ) -> Result<bool> {
+    // Documents are small, and what is unpacked is read to its end anyway.
+    discard_damaged(target, blob, tee.is_some() || blob.size <= MAX_DOCUMENT as u64).await?;
     loop {
         let Some(ingest) = open(target, blob).await? else {
             target.progress.state("already exists", blob, parent, blob.size).await;
@@ -102,14 +106,25 @@ pub(super) async fn fetch(
     }
 }
 
+async fn discard_damaged(target: &Target, blob: &Descriptor, every_byte: bool) -> Result<()> {
+    let (store, digest, size) = (target.store.clone(), blob.digest.to_string(), blob.size);
+    blocking(move || store.discard_damaged(&digest, size, every_byte)).await
+}
+
 /// Takes away what came of a blob that can't come right, or that the disk has no room for.
 async fn forget(target: &Target, blob: &Descriptor) {
-    let (store, namespace, name) = (target.store.clone(), target.namespace.clone(), name_of(blob));
-    if let Err(error) = blocking(move || store.abort(&namespace, &name)).await
-        && error.kind() != Kind::NotFound
-    {
-        tracing::debug!(digest = %blob.digest, %error, "an ingest stays until it expires");
+    for _ in 0..FORGET_TRIES {
+        let (store, namespace, name) = (target.store.clone(), target.namespace.clone(), name_of(blob));
+        match blocking(move || store.abort(&namespace, &name)).await {
+            Err(error) if error.kind() != Kind::NotFound => {
+                tracing::debug!(digest = %blob.digest, %error, "an ingest can't be taken away");
+            }
+            _ => return,
+        }
+        // Other layers of the pull, which the disk had no room for either, are taken away meanwhile.
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    tracing::warn!(digest = %blob.digest, "an ingest stays until it expires");
 }
 
 /// Opens the blob's ingest; `None` if the blob is there already. Waits for another pull's writer.
@@ -155,12 +170,13 @@ async fn fetch_once(
     });
     target.progress.amount("downloading", blob, parent, done);
     let mut told = std::time::Instant::now();
-    let mut failure = None;
+    let (mut failure, mut is_writing) = (None, true);
     while let Some(body) = &mut bytes {
         match body.next().await {
             Ok(Some(chunk)) => {
                 done += chunk.len() as u64;
-                if sender.send(Chunk::Data(chunk)).await.is_err() {
+                is_writing = sender.send(Chunk::Data(chunk)).await.is_ok();
+                if !is_writing {
                     break;
                 }
                 if told.elapsed() > Duration::from_millis(100) {
@@ -175,7 +191,8 @@ async fn fetch_once(
             Ok(None) => break,
         }
     }
-    if failure.is_none() && done < blob.size {
+    // A writer that gave up says why itself.
+    if failure.is_none() && is_writing && done < blob.size {
         let text = format!("fetch {}: the download broke off at {done} of {} bytes", blob.digest, blob.size);
         failure = Some(Error::new(Kind::Unavailable, text));
     }

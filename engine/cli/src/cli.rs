@@ -113,7 +113,9 @@ enum ImageNoun {
 
 #[derive(Debug, Subcommand)]
 enum System {
+    Df(df::Args),
     Info(info::Args),
+    Prune(prune::SystemArgs),
 }
 
 impl Cli {
@@ -132,7 +134,9 @@ impl Cli {
             Command::Containers(ContainerNoun::Inspect(args)) => {
                 args.run(client, inspect::Kind::Container).await
             }
-            Command::Containers(ContainerNoun::Prune(args)) => args.run(client).await,
+            Command::Containers(ContainerNoun::Prune(args)) => {
+                args.run(client, prune::Kind::Containers).await
+            }
             Command::Image(ImageNoun::Ls(args)) => args.run(client).await,
             Command::Image(ImageNoun::Pull(args)) => args.run(client).await,
             Command::Image(ImageNoun::Rm(args)) => args.run(client).await,
@@ -141,6 +145,8 @@ impl Cli {
             Command::Image(ImageNoun::Prune(args)) => args.run(client).await,
             Command::Network(command) => command.run(client).await,
             Command::Volume(command) => command.run(client).await,
+            Command::System(System::Df(args)) => args.run(client).await,
+            Command::System(System::Prune(args)) => args.run(client).await,
             Command::System(System::Info(args)) | Command::Top(TopLevel::Info(args)) => {
                 args.run(client).await
             }

@@ -3,6 +3,7 @@
 mod acted;
 pub(crate) mod attach;
 pub(crate) mod create;
+pub(crate) mod df;
 pub(crate) mod exec;
 pub(crate) mod images;
 pub(crate) mod info;

@@ -15,7 +15,8 @@ pub(crate) fn binary_size(bytes: f64) -> String {
 
 fn scaled(mut value: f64, base: f64, units: &[&str], digits: usize) -> String {
     let mut unit = 0;
-    value = value.max(0.0);
+    // An empty sum is -0.
+    value = value.max(0.0) + 0.0;
     while value >= base && unit + 1 < units.len() {
         value /= base;
         unit += 1;
@@ -95,8 +96,14 @@ mod tests {
 
     #[test]
     fn sizes_have_dockers_digits() {
-        let cases =
-            [(0.0, "0B"), (1_235_000.0, "1.24MB"), (4_500_000.0, "4.5MB"), (103e6, "103MB"), (999.0, "999B")];
+        let cases = [
+            (0.0, "0B"),
+            (-0.0, "0B"),
+            (1_235_000.0, "1.24MB"),
+            (4_500_000.0, "4.5MB"),
+            (103e6, "103MB"),
+            (999.0, "999B"),
+        ];
         for (bytes, text) in cases {
             assert_eq!(size(bytes, 3), text);
         }

@@ -1,7 +1,9 @@
 //! JSON bodies: bounded, typed as docker demands, field names in any case.
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{FromRequest, Request};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
 use http::{HeaderMap, header};
 use serde_json::{Map, Value};
 
@@ -9,6 +11,8 @@ use crate::error::{Error, Result};
 
 /// The most a JSON body may have, in bytes.
 const LIMIT: usize = 8 << 20;
+/// The most that is read beyond, only to be thrown away, in bytes.
+const PATIENCE: usize = 256 << 20;
 
 /// Field names of the API's requests, as they are written.
 const FIELDS: &[&str] = &[
@@ -201,14 +205,51 @@ pub(crate) fn typed<T: serde::de::DeserializeOwned>(body: Value) -> Result<T> {
         .map_err(|source| Error::invalid(format!("invalid JSON: {source}")))
 }
 
+/// A handler's argument out of a JSON body.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        typed(read(request, false).await?).map(Self)
+    }
+}
+
 /// The whole body.
 ///
 /// # Errors
 /// It is too large or the client went away.
-pub(crate) async fn collect(body: Body) -> Result<axum::body::Bytes> {
-    axum::body::to_bytes(body, LIMIT)
-        .await
-        .map_err(|error| Error::invalid(format!("reading the request body: {error}")))
+pub(crate) async fn collect(body: Body) -> Result<Bytes> {
+    let mut bytes = BytesMut::new();
+    let mut thrown_away = 0;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk =
+            chunk.map_err(|error| Error::invalid(format!("reading the request body: {}", why(&error))))?;
+        if thrown_away == 0 && bytes.len() + chunk.len() <= LIMIT {
+            bytes.extend_from_slice(&chunk);
+            continue;
+        }
+        // A client sees no answer before it has sent all.
+        thrown_away += chunk.len();
+        if thrown_away > PATIENCE {
+            break;
+        }
+    }
+    if thrown_away > 0 {
+        return Err(Error::invalid("http: request body too large"));
+    }
+    Ok(bytes.freeze())
+}
+
+/// The deepest cause, which says most.
+fn why(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
 }
 
 fn check_type(headers: &HeaderMap) -> Result<()> {

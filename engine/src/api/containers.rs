@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::error::json_body;
-use super::query::{flag, number, text};
+use super::query::{cells, flag, number, text};
 use super::version::Version;
 use super::{attach, body};
 use crate::containers::Containers;
@@ -220,12 +220,8 @@ async fn resize(
     Query(query): Parameters,
 ) -> Result<StatusCode> {
     let container = containers.registry.find(&name)?;
-    let (height, width) =
-        (number(&query, "h")?.unwrap_or_default(), number(&query, "w")?.unwrap_or_default());
-    let clamp = |number: i64| {
-        u32::try_from(number).map_err(|_| Error::invalid(format!("invalid resize value {number}")))
-    };
-    containers.resize(&container, clamp(height)?, clamp(width)?).await?;
+    let (height, width) = (cells(&query, "h")?, cells(&query, "w")?);
+    containers.resize(&container, height, width).await?;
     Ok(StatusCode::OK)
 }
 

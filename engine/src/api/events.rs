@@ -37,7 +37,12 @@ async fn stream(
     };
     let (since, until) = (time("since")?, time("until")?);
     if since.zip(until).is_some_and(|(since, until)| since > until) {
-        return Err(Error::invalid("`since` time cannot be after `until` time"));
+        let given = |key| text(&query, key).unwrap_or_default();
+        return Err(Error::invalid(format!(
+            "`since` time ({}) cannot be after `until` time ({})",
+            given("since"),
+            given("until")
+        )));
     }
     let filters = Filters::parse(text(&query, "filters"))?;
     let (past, mut coming) =

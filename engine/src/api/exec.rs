@@ -153,14 +153,8 @@ async fn resize(
     Query(parameters): Query<HashMap<String, String>>,
 ) -> Result<StatusCode> {
     let exec = containers.execs.get(&id)?;
-    let (height, width) = (
-        query::number(&parameters, "h")?.unwrap_or_default(),
-        query::number(&parameters, "w")?.unwrap_or_default(),
-    );
-    let clamp = |number: i64| {
-        u32::try_from(number).map_err(|_| Error::invalid(format!("invalid resize value {number}")))
-    };
-    containers.exec_resize(&exec, clamp(height)?, clamp(width)?).await?;
+    let (height, width) = (query::cells(&parameters, "h")?, query::cells(&parameters, "w")?);
+    containers.exec_resize(&exec, height, width).await?;
     Ok(StatusCode::OK)
 }
 

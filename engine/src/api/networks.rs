@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use axum::{
-    Json, Router,
+    Router,
     extract::{Path, Query, State},
     response::Response,
     routing::{get, post},
@@ -17,7 +17,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{error::json_body, query::text};
+use super::{body::Json, error::json_body, query::text};
 use crate::{
     error::{Error, Result},
     events::Events,

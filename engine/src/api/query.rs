@@ -29,3 +29,16 @@ pub(crate) fn number<S: BuildHasher>(
     };
     text(query, key).map(parse).transpose()
 }
+
+/// One side of a terminal; 0 when it is empty.
+///
+/// # Errors
+/// 400, other than for [`number`].
+pub(crate) fn cells<S: BuildHasher>(
+    query: &HashMap<String, String, S>,
+    key: &str,
+) -> crate::error::Result<u32> {
+    let given = number(query, key).map_err(|error| error.with_kind(crate::error::Kind::InvalidParameter))?;
+    let given = given.unwrap_or_default();
+    u32::try_from(given).map_err(|_| crate::error::Error::invalid(format!("invalid resize value {given}")))
+}

@@ -10,7 +10,7 @@ use tower::Layer;
 
 use super::daemon::Daemon;
 use super::version::{self, MAXIMUM, Split};
-use super::{containers, error, events, exec, images, networks, system, volumes};
+use super::{containers, disk_usage, error, events, exec, images, networks, system, volumes};
 
 /// The whole API as one service.
 pub fn service(
@@ -21,6 +21,7 @@ pub fn service(
 + 'static {
     let routes = Router::new()
         .merge(system::router(daemon.clone()))
+        .merge(disk_usage::router(daemon.clone()))
         .merge(events::router(daemon.events.clone()))
         .merge(containers::router(daemon.containers.clone()))
         .merge(exec::router(daemon.containers.clone()))
@@ -58,6 +59,11 @@ async fn inner(mut request: Request, next: Next) -> Response {
     if request.method() == Method::OPTIONS {
         return StatusCode::OK.into_response();
     }
+    let bad =
+        [request.uri().path(), request.uri().query().unwrap_or_default()].into_iter().find_map(bad_escape);
+    if let Some(escape) = bad {
+        return error::message(StatusCode::BAD_REQUEST, &format!("invalid URL escape {escape:?}"));
+    }
     let path = request.uri().path();
     if let Some(clean) = cleaned(path) {
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -91,6 +97,17 @@ async fn inner(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
+/// The first `%` that two hexadecimal digits don't follow, with what follows.
+fn bad_escape(text: &str) -> Option<&str> {
+    let is_bad = |at: &usize| {
+        let digits = text.as_bytes().get(at + 1..at + 3);
+        digits.is_none_or(|digits| !digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let at = text.match_indices('%').map(|(at, _)| at).find(is_bad)?;
+    // A URI is ASCII.
+    text.get(at..(at + 3).min(text.len()))
+}
+
 /// A path with doubled slashes, cleaned; none if it is clean.
 fn cleaned(path: &str) -> Option<String> {
     if !path.contains("//") && !path.contains("/%2F") && !path.contains("/%2f") {
@@ -106,6 +123,13 @@ fn cleaned(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_that_are_none_are_found() {
+        assert_eq!(bad_escape("/a%2Fb%zz"), Some("%zz"));
+        assert_eq!(bad_escape("x=%4"), Some("%4"));
+        assert_eq!(bad_escape("/a%2Fb"), None);
+    }
 
     #[test]
     fn doubled_slashes_are_cleaned() {

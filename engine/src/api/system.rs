@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::body;
@@ -43,7 +43,10 @@ async fn login(State(daemon): State<Daemon>, request: Request) -> Result<Respons
     Ok(json_body(StatusCode::OK, &json!({"IdentityToken": "", "Status": "Login Succeeded"})))
 }
 
-async fn no_upgrade() -> Error {
+async fn no_upgrade(headers: HeaderMap) -> Error {
+    if !headers.contains_key(header::UPGRADE) {
+        return Error::invalid("no upgrade proto in request");
+    }
     Error::new(Kind::NotImplemented, "BuildKit is not part of this engine: set DOCKER_BUILDKIT=0")
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn split(path: &str) -> Split<'_> {
     if head.is_empty() || !head.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Split::Path(MAXIMUM, path);
     }
-    let mut numbers = head.split('.').map(|number| number.parse::<u16>().unwrap_or(u16::MAX));
+    let number = |text: &str| if text.is_empty() { 0 } else { text.parse().unwrap_or(u16::MAX) };
+    let mut numbers = head.split('.').map(number);
     let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if (major, minor) > (1, MAXIMUM.0) {
         let text = format!("client version {head} is too new. Maximum supported API version is {MAXIMUM}");
@@ -75,6 +76,10 @@ mod tests {
             old.starts_with("client version 1.23 is too old. Minimum supported API version is 1.24"),
             "{old}"
         );
-        assert!(matches!(split("/v1/version"), Split::Refused(..)));
+        for (odd, words) in
+            [("/v1/version", "too old"), ("/v1./version", "too old"), ("/v99999.1/x", "too new")]
+        {
+            assert!(matches!(split(odd), Split::Refused(_, text) if text.contains(words)), "{odd}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use axum::{
-    Extension, Json, Router,
+    Extension, Router,
     extract::{Path, Query, State},
     response::Response,
     routing::{get, post},
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
+    body::Json,
     error::json_body,
     query::{flag, text},
     version::Version,

@@ -120,7 +120,7 @@ impl Containers {
         if !state.status.has_process() {
             return Ok(());
         }
-        if let Some(ended) = self.task_end(&container.id, state.pid).await? {
+        if let Some(ended) = self.task_end(container, state.pid).await? {
             self.ended(container, ended).await?;
         }
         Ok(())

@@ -7,17 +7,26 @@ use proto::containerd::v1::types::Status as TaskStatus;
 use super::finish::Ended;
 use super::record::Intent;
 use super::state::{Change, Status};
-use super::{Container, Containers, restart};
+use super::{Container, Containers, forgotten, restart};
 use crate::error::{Error, Result};
 
 /// A task that is gone without a word: docker's code for it.
 const LOST: i64 = 255;
 
 impl Containers {
-    /// How a task that should run under `pid` has ended; none if it lives.
-    pub(super) async fn task_end(&self, id: &str, pid: u32) -> Result<Option<Ended>> {
-        let task = match self.client.task(id, "").await {
+    /// How the task of a container that should run under `pid` has ended; none if it lives.
+    pub(super) async fn task_end(&self, container: &Container, pid: u32) -> Result<Option<Ended>> {
+        let id = container.id.as_str();
+        let mut task = self.client.task(id, "").await;
+        if task.as_ref().is_err_and(containerd_client::Error::is_not_found) && forgotten::lives(id, pid) {
+            tracing::error!(container = id, pid, "containerd has forgotten a container that lives");
+            self.reintroduce(&container.record()).await?;
+            task = self.client.task(id, "").await;
+        }
+        let task = match task {
             Ok(task) => task,
+            // Of nobody, but no end.
+            Err(error) if error.is_not_found() && forgotten::lives(id, pid) => return Ok(None),
             Err(error) if error.is_not_found() => {
                 return Ok(Some(Ended { pid, exit_code: LOST, at: crate::timestamp::now() }));
             }

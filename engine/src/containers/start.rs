@@ -110,21 +110,7 @@ impl Containers {
         };
         let options = typeurl::pack(&runtime.options);
         let spec = serde_json::to_vec(&spec).map_err(|source| Error::caused("encode the spec", source))?;
-        let labels = BTreeMap::from([
-            ("engine/name".to_owned(), record.name.clone()),
-            ("engine/image".to_owned(), record.image.name.clone()),
-        ]);
-        let remote = Remote {
-            id: id.to_owned(),
-            labels,
-            image: record.image.stored_as.clone(),
-            runtime: Some(RemoteRuntime { name: runtime.shim.clone(), options: Some(options.clone()) }),
-            spec: Some(prost_types::Any { type_url: typeurl::SPEC.to_owned(), value: spec }),
-            snapshotter: record.snapshotter.clone(),
-            snapshot_key: id.to_owned(),
-            ..Remote::default()
-        };
-        self.client.create_container(remote).await?;
+        self.client.create_container(remote(&record, &runtime, spec)).await?;
         let stdio = self.stdio(container, &record, &runtime)?;
         let failed = |error: containerd_client::Error| {
             let text = error.message();
@@ -322,6 +308,25 @@ impl Containers {
                 attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             );
         }
+    }
+}
+
+/// containerd's record of a container.
+pub(super) fn remote(record: &Record, runtime: &Runtime, spec: Vec<u8>) -> Remote {
+    let labels = BTreeMap::from([
+        ("engine/name".to_owned(), record.name.clone()),
+        ("engine/image".to_owned(), record.image.name.clone()),
+    ]);
+    let options = Some(typeurl::pack(&runtime.options));
+    Remote {
+        id: record.id.clone(),
+        labels,
+        image: record.image.stored_as.clone(),
+        runtime: Some(RemoteRuntime { name: runtime.shim.clone(), options }),
+        spec: Some(prost_types::Any { type_url: typeurl::SPEC.to_owned(), value: spec }),
+        snapshotter: record.snapshotter.clone(),
+        snapshot_key: record.id.clone(),
+        ..Remote::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! `GET /images/json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
@@ -74,6 +74,42 @@ impl Images {
         }
         rows.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
         Ok(rows)
+    }
+}
+
+/// What images take on disk.
+#[derive(Debug)]
+pub struct Usage {
+    /// Of all layers, each counted once, in bytes.
+    pub layers: i64,
+    /// All rows, with their shared sizes.
+    pub images: Vec<Summary>,
+}
+
+impl Images {
+    /// What images take, and how much of it they share.
+    ///
+    /// # Errors
+    /// containerd can't be asked.
+    pub async fn usage(&self) -> Result<Usage> {
+        let mut layers: HashMap<String, (i64, usize)> = HashMap::new();
+        let images = self.all().await?;
+        for image in &images {
+            let sizes = self.layer_sizes(&image.parsed).await;
+            for (chain, size) in image.parsed.chain.iter().zip(sizes) {
+                layers.entry(chain.clone()).or_insert((size, 0)).1 += 1;
+            }
+        }
+        let shared = |image: &Image| {
+            let known = image.parsed.chain.iter().filter_map(|chain| layers.get(chain));
+            known.filter(|(_, users)| *users > 1).map(|(size, _)| size).sum()
+        };
+        let shared: HashMap<&str, i64> = images.iter().map(|image| (image.id(), shared(image))).collect();
+        let mut rows = self.list(&Filters::default()).await?;
+        for row in &mut rows {
+            row.shared_size = shared.get(row.id.as_str()).copied().unwrap_or(0);
+        }
+        Ok(Usage { layers: layers.values().map(|(size, _)| size).sum(), images: rows })
     }
 }
 

@@ -36,6 +36,11 @@ pub(super) fn of_pull(reference: &Reference, platform: &Platform, text: &str, is
             "manifest for {shown} not found: manifest unknown: manifest unknown"
         ));
     }
+    if let Some((_, rest)) = text.split_once(": content digest is ")
+        && let Some((_, expected)) = rest.split_once(", not ")
+    {
+        return Error::system(format!("manifest verification failed for digest {expected}"));
+    }
     Error::system(dockers_words(text))
 }
 

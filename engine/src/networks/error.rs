@@ -150,6 +150,9 @@ impl From<Error> for crate::error::Error {
             409 => Kind::Conflict,
             _ => Kind::System,
         };
-        crate::error::Error::new(kind, error.to_string())
+        match error {
+            Error::System { step, object, source } => Self::caused(format!("{step} {object}"), source),
+            other => Self::new(kind, other.to_string()),
+        }
     }
 }

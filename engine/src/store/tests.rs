@@ -64,7 +64,7 @@ fn a_record_that_is_no_json_is_taken_from_its_copy() {
     let path = dir.path().join("engine.redb");
     filled(&path);
     let store = Store::open(&path).expect("open");
-    write(&store.db, Table::new("containers"), "a", Some(b"[1,")).expect("damage");
+    store.db.with(|db| write(db, Table::new("containers"), "a", Some(b"[1,"))).expect("damage");
     drop(store);
     assert_eq!(records(&Store::open(&path).expect("open again")), [("a".to_owned(), vec![1, 2])]);
 }
@@ -74,7 +74,7 @@ fn an_unknown_version_is_refused() {
     let dir = tempfile::tempdir().expect("temp dir");
     let path = dir.path().join("engine.redb");
     let store = Store::open(&path).expect("open");
-    write(&store.db, open::META, "version", Some(b"9")).expect("write");
+    store.db.with(|db| write(db, open::META, "version", Some(b"9"))).expect("write");
     drop(store);
     assert!(Store::open(&path).expect_err("version 9").to_string().contains("version 9"));
 }

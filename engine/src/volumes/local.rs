@@ -1,6 +1,9 @@
 //! The local driver's options: `type`, `device` and `o` are a mount over `_data`.
 
-use std::{collections::BTreeMap, fs, io, os::unix::fs::MetadataExt, path::Path};
+use std::collections::{BTreeMap, HashSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::{fs, io};
 
 use nix::mount::{MntFlags, MsFlags, umount2};
 
@@ -70,14 +73,19 @@ pub(super) fn unmount(path: &Path) {
     while umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).is_ok() {}
 }
 
-/// Bytes below a directory, links not followed.
+/// Bytes of the files below a directory as docker counts them: their lengths, one with several names once,
+/// directories not at all; links are not followed.
 pub(super) fn size(path: &Path) -> u64 {
-    let mut sum = 0;
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        let Ok(data) = entry.metadata() else { continue };
-        sum += data.blocks() * 512;
-        if data.is_dir() {
-            sum += size(&entry.path());
+    let mut several_names = HashSet::new();
+    let (mut sum, mut open) = (0, vec![path.to_owned()]);
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(data) = entry.metadata() else { continue };
+            if data.is_dir() {
+                open.push(entry.path());
+            } else if data.nlink() == 1 || several_names.insert((data.dev(), data.ino())) {
+                sum += data.len();
+            }
         }
     }
     sum

@@ -8,7 +8,7 @@ use proto::containerd::services as api;
 use tonic::Code;
 
 use self::calls::{NS, all};
-use self::rpc::Rpc;
+pub(crate) use self::rpc::Rpc;
 
 /// Where containerd-rs says no and containerd 1.6 takes the call (and reads from nowhere), or fails by accident.
 const STRICTER: &[(&str, Code, Code)] = &[

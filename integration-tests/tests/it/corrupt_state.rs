@@ -2,7 +2,9 @@
 //! lost with it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use containerd_client::Client;
 use integration_tests::{Stack, eventually};
 
 const IMAGE: &str = "127.0.0.1:5000/busybox:1";
@@ -33,15 +35,13 @@ fn pid(stack: &Stack, name: &str) -> String {
 }
 
 /// A container of each shim, the first with a port and a network of its own, and one that has ended.
-fn populated() -> Stack {
-    let stack = Stack::start();
+fn populate(stack: &Stack) {
     stack.docker(&["pull", "-q", IMAGE]).ok();
     stack.docker(&["network", "create", "mine"]).ok();
     let first = ["run", "-d", "--name", "first", "--network", "mine", "-p", "18080:80", IMAGE];
     stack.docker(&[&first[..], &SERVE].concat()).ok();
     stack.docker(&["run", "-d", "--name", "second", "--runtime", SHIMS[1], IMAGE, "sleep", "1000"]).ok();
     assert_eq!(stack.docker(&["run", "--name", "ended", IMAGE, "sh", "-c", "exit 7"]).code, 7);
-    stack
 }
 
 /// The containers are who they were, work, and go without a trace.
@@ -69,9 +69,10 @@ fn removed(stack: &Stack) {
 
 /// Both daemons are killed, the file is damaged, both come back.
 fn survives_the_loss_of(file: &str) {
+    let mut stack = Stack::start();
     for (what, damage) in DAMAGES {
         let case = format!("{file} is {what}");
-        let mut stack = populated();
+        populate(&stack);
         let before = ["first", "second"].map(|name| pid(&stack, name));
         stack.kill_9();
         damage(&stack.dir().join(file));
@@ -82,8 +83,6 @@ fn survives_the_loss_of(file: &str) {
         stack.start_again();
         lives_on(&stack, &before, &case);
         removed(&stack);
-        stack.docker(&["pull", "-q", IMAGE]).ok();
-        assert_eq!(stack.docker(&["run", "--rm", IMAGE, "echo", "new"]).ok(), "new", "{case}");
     }
 }
 
@@ -146,6 +145,27 @@ fn a_container_outlives_damage_to_its_bundle_and_strange_bundles_hurt_nobody() {
 }
 
 #[test]
+fn a_container_that_containerd_has_forgotten_is_no_exit_and_is_made_known_again() {
+    let mut stack = Stack::start();
+    stack.docker(&["pull", "-q", IMAGE]).ok();
+    for shim in SHIMS {
+        let id =
+            stack.docker(&["run", "-d", "--name", "box", "--runtime", shim, IMAGE, "sleep", "1000"]).ok();
+        let before = pid(&stack, "box");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let client = Client::new(&stack.containerd_socket(), "engine", Duration::from_secs(10));
+            client.expect("client").delete_container(&id).await.expect("forget the container");
+        });
+        stack.restart_engined();
+        assert_eq!(pid(&stack, "box"), before, "{shim}");
+        assert_eq!(stack.docker(&["exec", "box", "echo", "alive"]).ok(), "alive", "{shim}");
+        stack.docker(&["rm", "-f", "box"]).ok();
+        stack.assert_clean(&[]);
+    }
+}
+
+#[test]
 fn a_torn_exit_record_is_an_end_all_the_same() {
     let mut stack = Stack::start();
     stack.docker(&["pull", "-q", IMAGE]).ok();
@@ -159,4 +179,31 @@ fn a_torn_exit_record_is_an_end_all_the_same() {
     eventually("the shim tells it", || (stack.docker(&state).ok() == "exited 0").then_some(()));
     stack.docker(&["rm", "box"]).ok();
     stack.assert_clean(&[]);
+}
+
+/// Damage to the blobs of an image that was fetched and not unpacked, as a crash of the machine may leave it.
+#[test]
+fn a_damaged_blob_is_not_unpacked_and_the_next_pull_mends_it() {
+    let stack = Stack::start();
+    let damages: [Damage; 4] = [
+        ("missing", |path| std::fs::remove_file(path).expect("remove")),
+        ("empty", |path| change(path, Vec::clear)),
+        ("torn", |path| change(path, |bytes| bytes.truncate(bytes.len() / 2))),
+        ("scribbled", |path| {
+            change(path, |bytes| bytes.iter_mut().rev().take(9).for_each(|byte| *byte ^= 0x55))
+        }),
+    ];
+    for (what, damage) in damages {
+        stack.ctr(&["-n", "engine", "content", "fetch", "--plain-http", IMAGE]).ok();
+        let blobs = stack.dir().join("cr/io.containerd.content.v1.content/blobs/sha256");
+        for blob in std::fs::read_dir(&blobs).expect("blobs").flatten() {
+            damage(&blob.path());
+        }
+        let unpacked = stack.ctr(&["-n", "engine", "run", "--rm", IMAGE, "c1", "true"]);
+        assert_ne!(unpacked.code, 0, "{what}: run from damaged blobs");
+        stack.docker(&["pull", "-q", IMAGE]).ok();
+        assert_eq!(stack.docker(&["run", "--rm", IMAGE, "echo", "mended"]).ok(), "mended", "{what}");
+        stack.docker(&["rmi", IMAGE]).ok();
+        stack.assert_clean(&[]);
+    }
 }

@@ -1,11 +1,15 @@
 //! Daemons killed with -9 in the middle of a step: once they are back, everything that is listed can be removed,
 //! nothing else is left, and name and port are free again.
 
-use integration_tests::{Stack, Victim};
+use std::time::Duration;
+
+use integration_tests::{Stack, Victim, bin};
 
 const IMAGE: &str = "127.0.0.1:5000/busybox:1";
 const PORT: &str = "18080:80";
-/// Kills of each step, shared out evenly among the daemons.
+/// Our shim, and Go's, both with runc-rs.
+const SHIMS: [&str; 2] = ["runc-rs", "gos-shim"];
+/// Kills of each step, shared out evenly among the daemons and the shims.
 const KILLS: u64 = 6;
 /// The longest time from the client's start to the kill, in ms: no step takes longer.
 const LONGEST: u64 = 240;
@@ -56,31 +60,41 @@ fn a_pull_that_is_cut_off_leaves_nothing_and_is_made_good_by_the_next() {
 
 /// Kills the daemons at varied moments inside a step.
 fn cut_off(Step { before, step }: &Step) {
-    let mut stack = Stack::start();
+    let mut stack = Stack::registry_alone();
+    // Go's shim kills its runtime when the daemon dies, and runc leaves its cgroup behind when it is killed.
+    stack.configure_engined(&format!(
+        r#"{{"runtimes": {{"gos-shim": {{"runtimeType": "io.containerd.runc.v2", "path": "{}"}}}}}}"#,
+        bin("runc-rs").display()
+    ));
+    stack.start_again();
     let mut chance = Chance::new();
-    for kill in 0..KILLS {
-        let victim = Victim::ALL[(kill % 3) as usize];
-        // One moment in each of as many equal parts.
-        let moment = std::time::Duration::from_millis(
-            chance.within(kill * LONGEST / KILLS, (kill + 1) * LONGEST / KILLS),
-        );
+    for (kill, moment) in chance.moments().into_iter().enumerate() {
+        let (victim, shim) = (Victim::ALL[kill % 3], SHIMS[kill / 3 % 2]);
         stack.docker(&["pull", "-q", IMAGE]).ok();
         for command in *before {
-            stack.docker(command).ok();
+            stack.docker(&under(shim, command)).ok();
         }
-        let mut client = stack.spawn_docker(step);
+        let mut client = stack.spawn_docker(&under(shim, step));
         std::thread::sleep(moment);
         stack.kill(victim);
         stack.start_missing();
         client.wait().expect("the client ends");
-        eprintln!("{victim:?} was killed {moment:?} after the start of docker {step:?}");
+        eprintln!("{victim:?} was killed {moment:?} after the start of docker {step:?} with {shim}");
         remove_all(&stack);
         stack.assert_clean(&[]);
         stack.docker(&["pull", "-q", IMAGE]).ok();
-        stack.docker(RUN).ok();
+        stack.docker(&under(shim, RUN)).ok();
         remove_all(&stack);
     }
     stack.assert_clean(&[]);
+}
+
+/// The command, with the shim that its container gets.
+fn under<'a>(shim: &'a str, command: &[&'a str]) -> Vec<&'a str> {
+    match command {
+        [verb @ ("run" | "create"), rest @ ..] => [&[*verb, "--runtime", shim], rest].concat(),
+        _ => command.to_vec(),
+    }
 }
 
 /// Removes what is listed.
@@ -90,6 +104,7 @@ fn remove_all(stack: &Stack) {
         stack.docker(&["rm", "-f", "-v", id]).ok();
     }
     assert_eq!(stack.docker(&["ps", "-aq"]).ok(), "");
+    assert_eq!(stack.docker(&["volume", "ls", "-q"]).ok(), "", "nobody's volume");
 }
 
 /// Numbers that are the same in every run: xorshift, from `KILL_SEED` if that is set.
@@ -99,6 +114,18 @@ impl Chance {
     fn new() -> Self {
         let seed = std::env::var("KILL_SEED").ok().and_then(|seed| seed.parse().ok());
         Self(seed.unwrap_or(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// When to kill: one moment in each of as many equal parts of the time, in any order.
+    fn moments(&mut self) -> Vec<Duration> {
+        let mut moments: Vec<_> = (0..KILLS)
+            .map(|part| self.within(part * LONGEST / KILLS, (part + 1) * LONGEST / KILLS))
+            .map(Duration::from_millis)
+            .collect();
+        for at in (1..moments.len()).rev() {
+            moments.swap(at, self.within(0, at as u64 + 1) as usize);
+        }
+        moments
     }
 
     /// From `from` up to `to`, that one not included.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use containerd_client::{Client as Grpc, Credentials, PullRequest};
 use integration_tests::{
-    BusyboxImage, Client, CraftedImage, Dockerd, FakeRegistry, Netns, Registry, Stack, TokenServer,
-    eventually, namespace,
+    BusyboxImage, Client, Containerd, CraftedImage, Dockerd, FakeRegistry, Netns, Registry, Stack,
+    TokenServer, eventually, namespace,
 };
 
 /// base64 of `me:secret` and of `me:wrong`.
@@ -118,6 +118,16 @@ fn dockerd_and_engined_answer_pulls_and_logins_alike() {
     }
     stack.assert_clean(&[]);
     stack.assert_no_image();
+}
+
+/// Debian's containerd has no Transfer service: engined fetches itself.
+#[test]
+fn engined_over_debians_containerd_answers_pulls_alike() {
+    let peer = Containerd::start();
+    let stack = Stack::on_containerd(peer.socket());
+    let guarded = Guarded::start(&stack.netns, stack.dir());
+    guarded.pulls_are_answered_as_docker_does("docker", &stack.docker_client());
+    assert_eq!(stack.docker(&["images", "-q"]).ok(), "");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::detect::{Host, Layout};
 use crate::error::{Error, Result};
 use crate::stats::Stats;
+use crate::systemd::{Settings, Unit};
 use crate::{devices, files, v1, v2};
 
 /// A directory of one hierarchy.
@@ -39,10 +40,13 @@ impl Dir {
 pub struct Cgroup {
     layout: Layout,
     dirs: Vec<Dir>,
+    /// systemd's, which makes and removes the directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<Unit>,
 }
 
 /// How a new process gets in. Opened before the clone, so that nobody has to find paths afterwards.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Join {
     /// v2: the directory, for clone3's `CLONE_INTO_CGROUP`.
     pub into: Option<OwnedFd>,
@@ -56,7 +60,34 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Cgroup {
     pub(crate) fn new(layout: Layout, dirs: Vec<Dir>) -> Self {
-        Self { layout, dirs }
+        Self { layout, dirs, unit: None }
+    }
+
+    pub(crate) fn of_unit(dir: Dir, unit: Unit) -> Self {
+        Self { layout: Layout::V2, dirs: vec![dir], unit: Some(unit) }
+    }
+
+    /// Whether systemd makes it, around a process that is there already: by [`Cgroup::start`].
+    pub fn needs_start(&self) -> bool {
+        self.unit.is_some()
+    }
+
+    /// Asks systemd for the cgroup, with `pid` in it. Nothing to do where directories are made by [`Cgroup::create`].
+    ///
+    /// # Errors
+    /// systemd isn't there, or refuses.
+    pub fn start(&self, pid: i32, settings: &Settings<'_>) -> Result<()> {
+        self.unit.as_ref().map_or(Ok(()), |unit| unit.start(pid, settings))
+    }
+
+    /// Other limits while it runs. Of a quota and its period the one that isn't named stays.
+    pub fn update(&self, resources: &LinuxResources) -> Result<()> {
+        let mut resources = resources.clone();
+        if let (Layout::V2, Some(dir)) = (self.layout, self.unified()) {
+            v2::cpu::complete(dir, &mut resources)?;
+        }
+        self.unit.as_ref().map_or(Ok(()), |unit| unit.set(&resources))?;
+        self.apply(&resources)
     }
 
     /// The cgroup that process `pid` is in now.
@@ -103,9 +134,28 @@ impl Cgroup {
 
     /// The same place in a child cgroup, for `exec --cgroup`. `sub` never climbs above this cgroup.
     pub fn child(&self, sub: &Path) -> Self {
-        let sub = crate::detect::clean(sub);
-        let deeper = |d: &Dir| Dir { controllers: d.controllers.clone(), path: d.path.join(&sub) };
-        Self::new(self.layout, self.dirs.iter().map(deeper).collect())
+        let mut child = Self::new(self.layout, self.dirs.clone());
+        child.dirs.iter_mut().for_each(|dir| dir.path.push(crate::detect::clean(sub)));
+        child
+    }
+
+    /// A child cgroup of some v1 controllers' hierarchies, each its own.
+    ///
+    /// # Errors
+    /// There is no such controller.
+    pub fn child_of(&self, places: &[(String, PathBuf)]) -> Result<Self> {
+        if let Some((name, sub)) = places.iter().find(|(name, _)| self.controller(name).is_none()) {
+            let setting = format!("{name}:{}", sub.display());
+            return Err(Error::NoController { controller: name.clone(), setting });
+        }
+        let mut child = Self::new(self.layout, self.dirs.clone());
+        for dir in &mut child.dirs {
+            // Controllers of one hierarchy are named together.
+            if let Some((_, sub)) = places.iter().find(|(name, _)| dir.controllers.contains(name)) {
+                dir.path.push(crate::detect::clean(sub));
+            }
+        }
+        Ok(child)
     }
 
     /// The v2 side of a hybrid machine.
@@ -122,6 +172,9 @@ impl Cgroup {
     ///
     /// Directories that exist are used. After an error, those made by this call are gone again.
     pub fn create(&self) -> Result<()> {
+        if self.unit.is_some() {
+            return Ok(());
+        }
         let mut made = Vec::new();
         let result = self.dirs.iter().try_for_each(|dir| {
             if self.is_extra(dir) {
@@ -277,6 +330,10 @@ impl Cgroup {
     /// # Errors
     /// A process lives on in it for 10 s, or the kernel refuses for another reason.
     pub fn remove(&self) -> Result<()> {
+        if let Some(unit) = &self.unit {
+            // Whatever it says: a scope ends with its directory.
+            drop(unit.stop());
+        }
         self.dirs.iter().try_for_each(|dir| remove_tree(&dir.path))
     }
 

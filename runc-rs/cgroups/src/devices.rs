@@ -5,5 +5,5 @@ mod policy;
 pub(crate) mod program;
 pub(crate) mod v1;
 
-pub(crate) use policy::Policy;
 pub use policy::default_device_rules;
+pub(crate) use policy::{Exception, Kind, MKNOD, Policy, READ, WRITE};

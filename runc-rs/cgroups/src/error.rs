@@ -48,11 +48,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The path asks for the systemd driver.
-    #[error("cgroups path {path:?} needs the systemd cgroup driver, which this runtime does not have yet")]
-    SystemdDriver {
-        /// The `slice:prefix:name` path.
-        path: String,
+    /// systemd did not do what was asked.
+    #[error("unable to {step} unit {unit:?}: {reason}")]
+    Systemd {
+        /// What was tried, as a verb.
+        step: &'static str,
+        /// The unit's name.
+        unit: String,
+        /// Its answer, or why there is none.
+        reason: String,
     },
     /// bpf(2) failed.
     #[error("{step} the device program of {}", path.display())]
@@ -83,6 +87,10 @@ impl Error {
 
     pub(crate) fn invalid(setting: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Invalid { setting: setting.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn systemd(step: &'static str, unit: &str, reason: impl Into<String>) -> Self {
+        Self::Systemd { step, unit: unit.to_owned(), reason: reason.into() }
     }
 
     /// The kernel's error number, if the kernel was asked.

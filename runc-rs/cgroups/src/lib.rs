@@ -30,6 +30,7 @@ mod oom;
 mod placement;
 mod resources;
 mod stats;
+mod systemd;
 mod v1;
 mod v2;
 
@@ -38,7 +39,8 @@ pub use detect::{Hierarchy, Host, Layout};
 pub use devices::default_device_rules;
 pub use error::{Error, Result};
 pub use oom::{OomEvent, OomWatch};
-pub use placement::{Cgroupfs, Placement, Request, Systemd};
+pub use placement::{Cgroupfs, Placement, Request};
 pub use stats::Stats;
 pub use stats::v1::{BlkioEntry, HugetlbV1, MemoryUsage, StatsV1, Throttle};
 pub use stats::v2::{HugetlbV2, IoEntry, MemoryEvents, StatsV2};
+pub use systemd::{Settings, Systemd};

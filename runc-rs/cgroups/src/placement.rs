@@ -1,7 +1,7 @@
 //! Which directory of each hierarchy a container gets. Nothing is made here.
 //!
-//! A seam with two sides: [`Cgroupfs`] names the directories itself; a systemd driver will ask systemd for a
-//! scope. Until it is there, `slice:prefix:name` paths are refused by name, not placed somewhere else.
+//! A seam with two sides: [`Cgroupfs`] names the directories itself, [`Systemd`](crate::Systemd) those where systemd
+//! will put a scope.
 
 use std::path::Path;
 
@@ -31,28 +31,6 @@ pub trait Placement {
 /// The driver that makes directories itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cgroupfs;
-
-/// The driver for `--systemd-cgroup`: refuses, with a clear error, until systemd is spoken.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Systemd;
-
-impl Placement for Systemd {
-    fn place(&self, _host: &Host, request: &Request<'_>) -> Result<Cgroup> {
-        let path = match request.cgroups_path {
-            Some(path) => path.to_string_lossy().into_owned(),
-            None => format!("system.slice:runc:{}", request.id),
-        };
-        if path.split(':').count() != 3 {
-            return Err(Error::invalid(
-                "linux.cgroupsPath",
-                format!(
-                    "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got {path:?} instead"
-                ),
-            ));
-        }
-        Err(Error::SystemdDriver { path })
-    }
-}
 
 impl Placement for Cgroupfs {
     /// An absolute path starts at each hierarchy's mount. A relative one, and the default (the id), start at
@@ -137,13 +115,5 @@ mod tests {
     #[test]
     fn the_root_cgroup_is_no_place() {
         assert!(matches!(place(&v2("/"), Some("/..")), Err(Error::Invalid { .. })));
-    }
-
-    #[test]
-    fn systemd_paths_are_refused_by_name() {
-        let request = Request { cgroups_path: Some(Path::new("a.slice:docker:x")), id: "x", resources: None };
-        assert!(matches!(Systemd.place(&v2("/"), &request), Err(Error::SystemdDriver { .. })));
-        let request = Request { cgroups_path: Some(Path::new("/a/b")), ..request };
-        assert!(matches!(Systemd.place(&v2("/"), &request), Err(Error::Invalid { .. })));
     }
 }

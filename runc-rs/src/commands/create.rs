@@ -15,6 +15,7 @@ pub(super) const FLAGS: &[Flag] = &[
         .short("b"),
     option("console-socket", "PATH", "AF_UNIX socket that receives the controlling side of the terminal"),
     option("pid-file", "FILE", "file to write the process id to"),
+    option("pidfd-socket", "PATH", "AF_UNIX socket that receives a pidfd of the process"),
     switch("no-pivot", "do not use pivot root to jail the process inside the rootfs"),
     switch("no-new-keyring", "do not create a new session keyring for the container"),
     option("preserve-fds", "N", "pass N additional file descriptors to the container (default: 0)"),
@@ -42,6 +43,7 @@ pub(super) fn common(args: &Args, id: String, preserve_fds: i32) -> Options {
     Options {
         id,
         pid_file: args.path("pid-file"),
+        pidfd_socket: args.path("pidfd-socket"),
         console: None,
         preserve_fds,
         no_pivot: args.is_set("no-pivot"),

@@ -11,7 +11,7 @@ use crate::config::capabilities::CapabilitySets;
 use crate::config::spec::{Capabilities, Process};
 use crate::config::{load, validate};
 use crate::container::console_proxy;
-use crate::container::exec::{Options, exec};
+use crate::container::exec::{Options, SubCgroup, exec};
 use crate::container::foreground::{Signals, wait};
 use crate::container::state::State;
 use crate::container::store::Entry;
@@ -28,12 +28,13 @@ pub(super) const FLAGS: &[Flag] = &[
     option("process", "FILE", "path to the process.json").short("p"),
     switch("detach", "detach from the container's process").short("d"),
     option("pid-file", "FILE", "file to write the process id to"),
+    option("pidfd-socket", "PATH", "AF_UNIX socket that receives a pidfd of the process"),
     option("process-label", "LABEL", "security label of the process (SELinux)"),
     option("apparmor", "PROFILE", "apparmor profile of the process"),
     switch("no-new-privs", "set the no new privileges value for the process"),
     option("cap", "CAP", "add a capability to the bounding, permitted and effective set").short("c"),
     option("preserve-fds", "N", "pass N additional file descriptors to the container (default: 0)"),
-    option("cgroup", "PATH", "run the process in a sub-cgroup of the container's"),
+    option("cgroup", "[CONTROLLER:]PATH", "run the process in sub-cgroups of the container's"),
     switch("ignore-paused", "allow exec in a paused container"),
     switch("no-subreaper", "accepted and ignored"),
 ];
@@ -45,8 +46,8 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let entry = Entry::open(&global.root, args.argument(0)?)?;
     let state = entry.read()?;
     let mut process = process(args, &state)?;
-    for name in process.capabilities.iter().flat_map(|caps| CapabilitySets::from_spec(caps).1) {
-        global.log.warn(&format!("ignoring unknown capability {name}"));
+    if let Some(warning) = process.capabilities.as_ref().and_then(CapabilitySets::warning) {
+        global.log.warn(&warning);
     }
     let console = console(args, process.terminal, detach)?;
     let signals = if detach { None } else { Some(Signals::catch()?) };
@@ -61,10 +62,11 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let options = Options {
         process,
         pid_file: args.path("pid-file"),
+        pidfd_socket: args.path("pidfd-socket"),
         console,
         preserve_fds,
         ignore_paused: args.is_set("ignore-paused"),
-        cgroup: sub_cgroup(args)?,
+        cgroup: sub_cgroup(&args.all("cgroup")?)?,
     };
     let (pid, pidfd) = exec(&entry, &state, options)?;
     let Some(signals) = signals else { return Ok(0) };
@@ -72,13 +74,27 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     wait(&signals, pid, &pidfd, master)
 }
 
-/// `PATH` or `CONTROLLER:PATH`; one place for all controllers is what we can do.
-fn sub_cgroup(args: &Args) -> anyhow::Result<Option<PathBuf>> {
-    match args.all("cgroup")?.as_slice() {
-        [] => Ok(None),
-        [one] if !one.contains(':') => Ok(Some(PathBuf::from(one))),
-        _ => bail!("--cgroup takes one path below the container's cgroup"),
+/// `PATH`, or several `CONTROLLER[,CONTROLLER]:PATH`.
+fn sub_cgroup(args: &[&str]) -> anyhow::Result<SubCgroup> {
+    let mut places: Vec<(String, PathBuf)> = Vec::new();
+    for one in args {
+        let Some((controllers, path)) = one.split_once(':') else {
+            if args.len() > 1 {
+                bail!("invalid --cgroup argument: {one} (missing <controller>: prefix)");
+            }
+            return Ok(SubCgroup::All(PathBuf::from(one)));
+        };
+        if path.contains(':') {
+            bail!("invalid --cgroup argument: {one}");
+        }
+        for name in controllers.split(',') {
+            if places.iter().any(|(known, _)| known == name) {
+                bail!("invalid --cgroup argument(s): controller {name} specified multiple times");
+            }
+            places.push((name.to_owned(), PathBuf::from(path)));
+        }
     }
+    Ok(if places.is_empty() { SubCgroup::None } else { SubCgroup::Of(places) })
 }
 
 /// From `--process`, or the bundle's process with what the command line changes.
@@ -152,6 +168,17 @@ fn id(what: &str, text: &str) -> anyhow::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cgroup_is_one_path_or_one_for_each_controller() {
+        assert_eq!(sub_cgroup(&[]).unwrap(), SubCgroup::None);
+        assert_eq!(sub_cgroup(&["a/b"]).unwrap(), SubCgroup::All("a/b".into()));
+        let both = ["cpu", "cpuacct"].map(|name| (name.to_owned(), PathBuf::from("a"))).to_vec();
+        assert_eq!(sub_cgroup(&["cpu,cpuacct:a"]).unwrap(), SubCgroup::Of(both));
+        for bad in [&["a", "b"][..], &["cpu:a", "b"], &["cpu:a", "cpu:b"], &["cpu:a:b"]] {
+            assert!(sub_cgroup(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn cve_2026_30892_every_form_of_a_user_is_those_ids_or_an_error() {

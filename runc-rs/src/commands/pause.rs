@@ -1,7 +1,5 @@
 //! `pause` and `resume`.
 
-use anyhow::anyhow;
-
 use super::id_of;
 use crate::cli::{Args, Global};
 use crate::container::status::Status;
@@ -14,7 +12,7 @@ pub(super) fn pause(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let state = entry.read()?;
     match Status::of(&entry, &state) {
         Status::Running | Status::Created => state.cgroup.freeze()?,
-        status => return Err(anyhow!("container not running or created: {status}")),
+        _ => return Err(Refusal::NotRunning.into()),
     }
     Ok(0)
 }

@@ -14,6 +14,7 @@ pub(super) const FLAGS: &[Flag] = &[
     switch("detach", "detach from the container's process").short("d"),
     switch("keep", "do not delete the container after it exits"),
     option("pid-file", "FILE", "file to write the process id to"),
+    option("pidfd-socket", "PATH", "AF_UNIX socket that receives a pidfd of the process"),
     switch("no-subreaper", "accepted; orphans are reaped only in the foreground"),
     switch("no-pivot", "do not use pivot root to jail the process inside the rootfs"),
     switch("no-new-keyring", "do not create a new session keyring for the container"),

@@ -31,10 +31,18 @@ pub(super) const FLAGS: &[Flag] = &[
     option("memory-reservation", "BYTES", "memory reservation or soft limit"),
     option("memory-swap", "BYTES", "total memory usage (memory + swap); -1 for unlimited swap"),
     option("pids-limit", "N", "maximum number of pids"),
+    option("l3-cache-schema", "TEXT", "Intel RDT/CAT schema, refused: not supported"),
+    option("mem-bw-schema", "TEXT", "Intel RDT/MBA schema, refused: not supported"),
 ];
 
 pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     let entry = Entry::open(&global.root, &id_of(args, "update")?)?;
+    if args.text("l3-cache-schema")?.is_some() {
+        bail!("Intel RDT/CAT: l3 cache schema is not enabled");
+    }
+    if args.text("mem-bw-schema")?.is_some() {
+        bail!("Intel RDT/MBA: memory bandwidth schema is not enabled");
+    }
     let resources: LinuxResources = match args.path("resources") {
         Some(path) if path.as_os_str() == "-" => {
             let mut text = Vec::new();
@@ -52,7 +60,7 @@ pub(super) fn run(global: &Global, args: &Args) -> anyhow::Result<i32> {
     if Status::of(&entry, &state) == Status::Stopped {
         return Err(Refusal::NotRunning.into());
     }
-    state.cgroup.apply(&resources)?;
+    state.cgroup.update(&resources)?;
     Ok(0)
 }
 

@@ -1,5 +1,6 @@
 //! Capability sets as the kernel takes them: one bit per capability.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -19,13 +20,13 @@ pub(crate) struct CapabilitySets {
 impl CapabilitySets {
     /// Names that neither we nor the kernel know are left out and returned, so that they can be warned of: a
     /// list made for a newer kernel still gives what this one has.
-    pub(crate) fn from_spec(caps: &spec::Capabilities) -> (Self, Vec<String>) {
-        let mut unknown = Vec::new();
+    pub(crate) fn from_spec(caps: &spec::Capabilities) -> (Self, BTreeSet<String>) {
+        let mut unknown = BTreeSet::new();
         let mut set = |names: &[String]| {
             names.iter().fold(0u64, |bits, name| match bit(name) {
                 Some(bit) => bits | bit,
                 None => {
-                    unknown.push(name.clone());
+                    unknown.insert(name.clone());
                     bits
                 }
             })
@@ -38,6 +39,13 @@ impl CapabilitySets {
             ambient: set(&caps.ambient),
         };
         (sets, unknown)
+    }
+
+    /// What to say of a list with unknown names, in runc's words.
+    pub(crate) fn warning(caps: &spec::Capabilities) -> Option<String> {
+        let unknown: Vec<String> = Self::from_spec(caps).1.into_iter().collect();
+        let list = unknown.join(" ");
+        (!unknown.is_empty()).then(|| format!("ignoring unknown or unavailable capabilities: [{list}]"))
     }
 }
 
@@ -59,6 +67,6 @@ mod tests {
         };
         let (sets, unknown) = CapabilitySets::from_spec(&spec);
         assert_eq!((sets.bounding, sets.inheritable), (0b10_0001, 0));
-        assert_eq!(unknown, ["CAP_FROM_THE_FUTURE"]);
+        assert_eq!(unknown, BTreeSet::from(["CAP_FROM_THE_FUTURE".to_owned()]));
     }
 }

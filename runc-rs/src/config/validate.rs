@@ -123,6 +123,15 @@ pub(crate) fn process(process: &Process) -> anyhow::Result<()> {
     if texts.into_iter().any(|t| t.contains('\0')) {
         bail!("args, env and cwd must not contain a zero byte");
     }
+    if let Some(entry) = process.env.iter().find(|entry| !entry.contains('=')) {
+        bail!("invalid environment variable: {entry:?}");
+    }
+    if let Some(entry) = process.env.iter().find(|entry| entry.starts_with('=')) {
+        bail!("environment variable name can't be empty: {entry:?}");
+    }
+    if !process.selinux_label.is_empty() && !Path::new("/sys/fs/selinux/enforce").exists() {
+        bail!("selinux label is specified in config, but selinux is disabled or not supported");
+    }
     for (at, limit) in process.rlimits.iter().enumerate() {
         if process.rlimits[..at].iter().any(|l| l.kind == limit.kind) {
             bail!("rlimit {} is set twice", limit.kind);

@@ -1,12 +1,12 @@
 //! Makes a container: intent on disk, cgroup, child, limits, hooks, state. What fails is undone in reverse.
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
-use cgroups::{Cgroup, Cgroupfs, Host, Placement, Request, Systemd};
+use cgroups::{Cgroup, Cgroupfs, Host, Join, Placement, Request, Settings, Systemd};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
 use super::parent::{self, Parent};
@@ -21,6 +21,7 @@ use crate::config::{load, validate};
 use crate::error::{Context as _, Step, StepError};
 use crate::init::plan::{self, CgroupV1, RootfsPlan, Seccomp};
 use crate::init::seccomp::Program;
+use crate::init::spawn::Spawned;
 use crate::init::{self, Plan, ProcessPlan, hooks, namespaces};
 
 /// What the command line says beyond the bundle.
@@ -28,6 +29,8 @@ use crate::init::{self, Plan, ProcessPlan, hooks, namespaces};
 pub(crate) struct Options {
     pub(crate) id: String,
     pub(crate) pid_file: Option<PathBuf>,
+    /// Who else wants to hold the process.
+    pub(crate) pidfd_socket: Option<PathBuf>,
     /// Connected: where the terminal goes.
     pub(crate) console: Option<OwnedFd>,
     pub(crate) preserve_fds: RawFd,
@@ -88,10 +91,8 @@ pub(crate) fn create(
     namespaces: Namespaces,
 ) -> anyhow::Result<Created> {
     let process = spec.process.clone().context("process property must not be empty")?;
-    if let Some(caps) = &process.capabilities {
-        for name in CapabilitySets::from_spec(caps).1 {
-            global.log.warn(&format!("ignoring unknown capability {name}"));
-        }
+    if let Some(warning) = process.capabilities.as_ref().and_then(CapabilitySets::warning) {
+        global.log.warn(&warning);
     }
     let host = Host::detect()?;
     let request = Request {
@@ -158,9 +159,14 @@ pub(crate) fn create(
     };
     let time_offsets =
         if plan.namespaces.makes(libc::CLONE_NEWUSER) { plan.time_offsets.clone() } else { String::new() };
-    let join = cgroup.join()?;
-    let spawned =
-        in_directory(&root_path, || init::spawn(plan, join)).context("unable to start container process")?;
+    let resources = spec.linux.resources.as_ref();
+    let rules = if cgroup.needs_start() { device_rules(resources) } else { Vec::new() };
+    let settings = Settings { resources, devices: &rules, annotations: &spec.annotations };
+    let mut start_unit = |pid| cgroup.start(pid, &settings).map_err(|e| StepError::plain(e.to_string()));
+    let (join, place): (_, Option<init::Place<'_>>) =
+        if cgroup.needs_start() { (Join::default(), Some(&mut start_unit)) } else { (cgroup.join()?, None) };
+    let spawned = in_directory(&root_path, || init::spawn(plan, join, place))
+        .context("unable to start container process")?;
     state.init = Process::of(spawned.pid);
     let mut waiting =
         Waiting { entry: &entry, state: &state, spec: &spec, process: &process, time_offsets: &time_offsets };
@@ -171,13 +177,7 @@ pub(crate) fn create(
         parent::kill_and_reap(&spawned.pidfd);
         return Err(anyhow::Error::from(error).context("unable to start container process"));
     }
-    let finish = || -> anyhow::Result<()> {
-        match &options.pid_file {
-            Some(path) => write_pid_file(path, spawned.pid),
-            None => Ok(()),
-        }
-    };
-    if let Err(error) = finish() {
+    if let Err(error) = announce(&spawned, &options.pid_file, &options.pidfd_socket, "standard") {
         parent::kill_and_reap(&spawned.pidfd);
         return Err(error);
     }
@@ -302,18 +302,37 @@ fn apply_resources(cgroup: &Cgroup, resources: Option<&LinuxResources>) -> anyho
     if let Some(resources) = resources {
         cgroup.apply(resources)?;
     }
-    let wanted = resources.and_then(|r| r.devices().clone()).unwrap_or_default();
-    let rules: Vec<LinuxDeviceCgroup> =
-        wanted.iter().cloned().chain(cgroups::default_device_rules()).collect();
-    match cgroup.apply_devices(&rules) {
+    let wanted = resources.and_then(|r| r.devices().as_ref()).is_some_and(|rules| !rules.is_empty());
+    match cgroup.apply_devices(&device_rules(resources)) {
         // Nothing was asked for, and the machine has no way to do it.
-        Err(cgroups::Error::NoController { .. }) if wanted.is_empty() => Ok(()),
+        Err(cgroups::Error::NoController { .. }) if !wanted => Ok(()),
         other => Ok(other?),
     }
 }
 
+/// The spec's, and those that every container has.
+fn device_rules(resources: Option<&LinuxResources>) -> Vec<LinuxDeviceCgroup> {
+    let wanted = resources.and_then(|r| r.devices().clone()).unwrap_or_default();
+    wanted.into_iter().chain(cgroups::default_device_rules()).collect()
+}
+
+/// Tells whoever asked for it which process it is.
+pub(crate) fn announce(
+    spawned: &Spawned,
+    pid_file: &Option<PathBuf>,
+    pidfd_socket: &Option<PathBuf>,
+    kind: &str,
+) -> anyhow::Result<()> {
+    if let Some(path) = pidfd_socket {
+        let socket = connect(path)?;
+        let sent = init::console::send_fd(socket.as_fd(), kind.as_bytes(), spawned.pidfd.as_fd());
+        sent.with_context(|| format!("send the pidfd to {}", path.display()))?;
+    }
+    pid_file.as_ref().map_or(Ok(()), |path| write_pid_file(path, spawned.pid))
+}
+
 /// Whole or not at all: containerd reads it as soon as it is there.
-pub(crate) fn write_pid_file(path: &Path, pid: i32) -> anyhow::Result<()> {
+fn write_pid_file(path: &Path, pid: i32) -> anyhow::Result<()> {
     let Some(name) = path.file_name() else { bail!("{} is not a file name", path.display()) };
     let temporary = path.with_file_name(format!(".{}", name.to_string_lossy()));
     std::fs::write(&temporary, pid.to_string())

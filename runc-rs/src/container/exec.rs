@@ -3,10 +3,10 @@
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::create::{agent, write_pid_file};
+use super::create::{agent, announce};
 use super::parent::{self, Parent};
 use super::state::State;
 use super::status::Status;
@@ -17,15 +17,26 @@ use crate::error::{Refusal, Step};
 use crate::init::seccomp::Program;
 use crate::init::{self, Enter, Plan, ProcessPlan};
 
+/// A cgroup below the container's, which must be there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SubCgroup {
+    None,
+    /// Of all hierarchies.
+    All(PathBuf),
+    /// Of v1 controllers.
+    Of(Vec<(String, PathBuf)>),
+}
+
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) process: Process,
     pub(crate) pid_file: Option<PathBuf>,
+    /// Who else wants to hold the process.
+    pub(crate) pidfd_socket: Option<PathBuf>,
     pub(crate) console: Option<OwnedFd>,
     pub(crate) preserve_fds: RawFd,
     pub(crate) ignore_paused: bool,
-    /// A cgroup below the container's.
-    pub(crate) cgroup: Option<PathBuf>,
+    pub(crate) cgroup: SubCgroup,
 }
 
 /// Starts it; it runs when this returns.
@@ -76,26 +87,22 @@ pub(crate) fn exec(entry: &Entry, state: &State, options: Options) -> anyhow::Re
         linux32: false,
     };
     let cgroup = match &options.cgroup {
-        Some(sub) => state.cgroup.child(sub),
-        None => state.cgroup.clone(),
+        SubCgroup::None => state.cgroup.clone(),
+        SubCgroup::All(sub) => state.cgroup.child(sub),
+        SubCgroup::Of(places) => state.cgroup.child_of(places)?,
     };
-    if options.cgroup.is_some() && !cgroup.exists() {
-        bail!("cgroup {} does not exist in the container", options.cgroup.unwrap_or_default().display());
-    }
     let limits =
         if options.process.rlimits.is_empty() { &defaults.rlimits } else { &options.process.rlimits };
     let score = options.process.oom_score_adj.or(defaults.oom_score_adj);
     let mut waiting = Waiting { limits, score };
     let failed = "unable to start container process";
-    let spawned = init::spawn(plan, cgroup.join()?).context(failed)?;
+    let spawned = init::spawn(plan, cgroup.join()?, None).context(failed)?;
     parent::serve(&spawned, &mut waiting).context(failed)?;
     if let Err(error) = parent::executed(&spawned) {
         parent::kill_and_reap(&spawned.pidfd);
         return Err(anyhow::Error::from(error).context(failed));
     }
-    if let Some(path) = &options.pid_file
-        && let Err(error) = write_pid_file(path, spawned.pid)
-    {
+    if let Err(error) = announce(&spawned, &options.pid_file, &options.pidfd_socket, "setns") {
         parent::kill_and_reap(&spawned.pidfd);
         return Err(error);
     }

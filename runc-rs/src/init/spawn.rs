@@ -25,9 +25,12 @@ pub(crate) struct Spawned {
 /// clocks are set before it is entered.
 const MADE_LATER: i32 = libc::CLONE_NEWCGROUP | CLONE_NEWTIME;
 
+/// Puts the child in its place, where nothing of ours makes that, while the child waits.
+pub(crate) type Place<'a> = &'a mut dyn FnMut(i32) -> Step<()>;
+
 /// One `clone3` for all; where a user namespace is joined (the new ones must belong to it), or one is made
 /// and others of the host are joined, a helper goes in first and makes the child as our own.
-pub(crate) fn spawn(plan: Plan, join: Join) -> Step<Spawned> {
+pub(crate) fn spawn(plan: Plan, join: Join, place: Option<Place<'_>>) -> Step<Spawned> {
     let (channel, theirs) = Channel::pair()?;
     let files = plan.namespaces.joined.iter().map(namespaces::open).collect::<Step<Vec<_>>>()?;
     let joins = |flag: i32| files.iter().any(|(f, _)| *f == flag);
@@ -36,7 +39,7 @@ pub(crate) fn spawn(plan: Plan, join: Join) -> Step<Spawned> {
     let new = plan.namespaces.new & !MADE_LATER;
     let cgroup = join.into.as_ref().map(|fd| fd.as_fd());
     if staged {
-        return spawn_staged(plan, &join, channel, theirs, files);
+        return spawn_staged(plan, &join, channel, theirs, files, place);
     }
     // A pid namespace takes effect on children only. Ours is restored: hooks must run on the host.
     let own_pid_ns = enter_pid_namespace(&plan, &files)?;
@@ -45,14 +48,21 @@ pub(crate) fn spawn(plan: Plan, join: Join) -> Step<Spawned> {
         Ok(Side::Child) => {
             drop(channel);
             let join_files = files.into_iter().filter(|(f, _)| *f != libc::CLONE_NEWPID).collect();
-            child::run(plan, Birth { channel: theirs, tasks: join.tasks, join: join_files, staged: false })
+            let waits = place.is_some();
+            child::run(plan, Birth { channel: theirs, tasks: join.tasks, join: join_files, waits })
         }
         other => {
             if let Some(own) = own_pid_ns {
                 setns(own, CloneFlags::CLONE_NEWPID).step(|| "return to the own pid namespace")?;
             }
             match other.step(|| "clone3")? {
-                Side::Parent { pid, pidfd } => Ok(Spawned { pid, pidfd, channel }),
+                Side::Parent { pid, pidfd } => {
+                    let spawned = Spawned { pid, pidfd, channel };
+                    match place {
+                        Some(place) => put_in_place(spawned, place),
+                        None => Ok(spawned),
+                    }
+                }
                 Side::Child => exit_now(1),
             }
         }
@@ -76,12 +86,24 @@ fn enter_pid_namespace(plan: &Plan, files: &[(i32, std::fs::File)]) -> Step<Opti
     Ok(Some(own))
 }
 
+fn put_in_place(spawned: Spawned, place: Place<'_>) -> Step<Spawned> {
+    match place(spawned.pid).and_then(|()| spawned.channel.send(&Message::Go)) {
+        Ok(()) => Ok(spawned),
+        Err(error) => {
+            let _ = rustix::process::pidfd_send_signal(&spawned.pidfd, rustix::process::Signal::KILL);
+            reap(&spawned.pidfd)?;
+            Err(error)
+        }
+    }
+}
+
 fn spawn_staged(
     plan: Plan,
     join: &Join,
     channel: Channel,
     theirs: Channel,
     files: Vec<(i32, std::fs::File)>,
+    place: Option<Place<'_>>,
 ) -> Step<Spawned> {
     let cgroup = join.into.as_ref().map(|fd| fd.as_fd());
     match clone3(&Request { namespaces: 0, cgroup, sibling: false }).step(|| "clone3")? {
@@ -93,7 +115,7 @@ fn spawn_staged(
             });
             match made {
                 Ok(Side::Child) => {
-                    let birth = Birth { channel: theirs, tasks: Vec::new(), join: Vec::new(), staged: true };
+                    let birth = Birth { channel: theirs, tasks: Vec::new(), join: Vec::new(), waits: true };
                     child::run(plan, birth)
                 }
                 Ok(Side::Parent { pid, .. }) => {
@@ -114,8 +136,7 @@ fn spawn_staged(
                 .ok_or_else(|| StepError::plain("the child has no pid"))?;
             let pidfd = rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty())
                 .step(|| "open the child")?;
-            channel.send(&Message::Go)?;
-            Ok(Spawned { pid, pidfd, channel })
+            put_in_place(Spawned { pid, pidfd, channel }, place.unwrap_or(&mut |_| Ok(())))
         }
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! child                      parent
 //!   ── Pid (of a sibling) ──▶          only when a user namespace is joined: a helper makes the child
+//!                  ◀── Go ──           only then, and when systemd has put the child into its cgroup
 //!   ── Unmapped ──▶                    only with a new user namespace
 //!                  ◀── Go ──           id maps and clock offsets are written
 //!   ── Mounted ──▶                     the root file system is built

@@ -136,6 +136,43 @@ fn a_second_container_of_the_same_id_changes_nothing_of_the_first() {
 }
 
 #[test]
+fn a_variable_without_a_name_or_a_value_is_refused_not_dropped() {
+    for entry in ["BAD", "=x", ""] {
+        let mut bundle = Bundle::new("true");
+        bundle.push("/process/env", json!(entry));
+        let answer = bundle.run();
+        assert!(answer.code == 1 && answer.stderr.contains("environment variable"), "{entry:?}: {answer:?}");
+        bundle.assert_nothing_left();
+    }
+    let running = Bundle::running();
+    let answer = running.exec(&["--env", "BAD", running.id(), "true"]);
+    assert!(answer.code == 255 && answer.stderr.contains("invalid environment variable"), "{answer:?}");
+}
+
+#[test]
+fn a_label_that_nothing_enforces_is_refused_not_ignored() {
+    assert!(!std::path::Path::new("/sys/fs/selinux/enforce").exists(), "made for kernels without SELinux");
+    let mut bundle = Bundle::new("true");
+    bundle.spec["process"]["selinuxLabel"] = json!("system_u:system_r:container_t:s0");
+    let answer = bundle.run();
+    assert!(answer.code == 1 && answer.stderr.contains("selinux label is specified"), "{answer:?}");
+    let running = Bundle::running();
+    let answer = running.exec(&["--process-label", "x", running.id(), "true"]);
+    assert!(answer.code == 255 && answer.stderr.contains("selinux label is specified"), "{answer:?}");
+}
+
+#[test]
+fn the_systemd_driver_says_that_there_is_no_systemd_and_leaves_nothing() {
+    let mut bundle = Bundle::new("true");
+    for path in ["", "system.slice:test:box", "/not/a/scope"] {
+        bundle.spec["linux"]["cgroupsPath"] = json!(path);
+        let answer = bundle.call(&["--systemd-cgroup", "run", bundle.id()]);
+        assert!(answer.code == 1 && answer.stderr.contains("systemd"), "{path}: {answer:?}");
+        bundle.assert_nothing_left();
+    }
+}
+
+#[test]
 fn descriptors_to_be_kept_must_be_there() {
     let bundle = Bundle::new("true");
     let answer = bundle.call(&["run", "--preserve-fds", "60", bundle.id()]);

@@ -53,6 +53,34 @@ fn a_container_with_a_cgroup_namespace_sees_itself_at_the_root_and_cannot_write(
 }
 
 #[test]
+fn an_exec_goes_into_the_cgroups_below_that_are_named() {
+    let bundle = Bundle::running();
+    for dir in cgroups_named(bundle.id()) {
+        fs::create_dir(dir.join("sub")).unwrap();
+        // On v1 a new one is empty and takes nobody.
+        for file in ["cpuset.cpus", "cpuset.mems"].iter().filter(|file| !is_v2() && dir.join(file).exists()) {
+            fs::write(dir.join("sub").join(file), fs::read(dir.join(file)).unwrap()).unwrap();
+        }
+    }
+    let places = |cgroup: &[&str]| {
+        let answer = bundle.exec(&[cgroup, &[bundle.id(), "cat", "/proc/self/cgroup"]].concat());
+        assert_eq!(answer.code, 0, "{answer:?}");
+        let below = |line: &&str| line.ends_with(&format!("/{}/sub", bundle.id()));
+        answer.stdout.lines().filter(below).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(places(&["--cgroup", "sub"]).len(), cgroups_named(bundle.id()).len());
+    if !is_v2() {
+        let named = places(&["--cgroup", "pids,freezer:sub", "--cgroup", "cpu:sub"]);
+        assert!(named.len() == 3 && named.iter().any(|line| line.contains(":pids:")), "{named:?}");
+    }
+    for wrong in
+        [&["--cgroup", "nosuch"][..], &["--cgroup", "nosuch:sub"], &["--cgroup", "a", "--cgroup", "b"]]
+    {
+        assert_eq!(bundle.exec(&[wrong, &[bundle.id(), "true"]].concat()).code, 255, "{wrong:?}");
+    }
+}
+
+#[test]
 fn without_a_pid_namespace_the_cgroup_ends_what_the_init_left_behind() {
     let mut bundle = Bundle::new("sleep 1000 & sleep 1000 & sleep 1000");
     bundle.without_namespace("pid");

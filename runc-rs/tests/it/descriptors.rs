@@ -155,3 +155,49 @@ fn no_command_closes_a_descriptor_that_it_still_owns() {
         }
     }
 }
+
+/// runc has it since 1.2.
+mod ours_alone {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+    use crate::terminal::ConsoleSocket;
+
+    fn process_of(socket: &ConsoleSocket) -> i64 {
+        let pidfd = socket.receive();
+        let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("Pid:")).expect("a pidfd");
+        line.trim().parse().unwrap()
+    }
+
+    #[test]
+    fn whoever_asks_gets_a_descriptor_of_the_process() {
+        let bundle = Bundle::new("sleep 1000");
+        let socket = ConsoleSocket::new(&bundle);
+        let run = ["run", "-d", "--pidfd-socket", socket.path(), bundle.id()];
+        assert_eq!(bundle.detached(&run).code, 0);
+        assert_eq!(process_of(&socket), bundle.pid());
+        let exec = [
+            "exec",
+            "-d",
+            "--pid-file",
+            "exec.pid",
+            "--pidfd-socket",
+            socket.path(),
+            bundle.id(),
+            "sleep",
+            "9",
+        ];
+        assert_eq!(bundle.detached(&exec).code, 0);
+        let noted = fs::read_to_string(bundle.dir.join("exec.pid")).unwrap();
+        assert_eq!(process_of(&socket).to_string(), noted);
+    }
+
+    #[test]
+    fn a_pidfd_that_nobody_takes_fails_the_create_and_leaves_nothing() {
+        let bundle = Bundle::new("sleep 1000");
+        let answer = bundle.detached(&["create", "--pidfd-socket", "nosuch", bundle.id()]);
+        assert!(answer.code == 1 && answer.stderr.contains("nosuch"), "{answer:?}");
+        bundle.assert_nothing_left();
+    }
+}

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
+use crate::events::Events;
 use crate::host::{cgroup_value, is_v2};
 
 /// A container that sleeps with these resources, besides its device rules.
@@ -124,4 +125,51 @@ fn a_limit_that_cannot_be_set_fails_the_create_and_leaves_nothing() {
         assert_eq!(answer.code, 1, "{resources}: {answer:?}");
         bundle.assert_nothing_left();
     }
+}
+
+#[test]
+fn stats_show_limits_and_use() {
+    let bundle = limited(json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 50}}));
+    let answer = bundle.call(&["events", "--stats", bundle.id()]);
+    let event: Value = serde_json::from_str(&answer.stdout).unwrap();
+    let number = |pointer: &str| event["data"].pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    assert_eq!((number("/memory/usage/limit"), number("/pids/limit")), (64 << 20, 50), "{event}");
+    assert_eq!(number("/pids/current"), 1);
+    assert!(number("/memory/usage/usage") > 0 && number("/memory/raw/pgfault") > 0, "{event}");
+}
+
+#[test]
+fn counters_come_at_their_interval_and_a_kill_for_memory_is_told() {
+    let mut bundle = Bundle::new(
+        "while [ ! -e /tmp/go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=64M; sleep 1000",
+    );
+    bundle.spec["linux"]["resources"]["memory"] = json!({"limit": 16 << 20, "swap": 16 << 20});
+    bundle.start_detached();
+    let mut events = Events::of(&bundle, "200ms");
+    for _ in 0..2 {
+        assert_eq!(events.next().unwrap()["type"], "stats");
+    }
+    std::fs::write(bundle.rootfs().join("tmp/go"), "").unwrap();
+    let killed = std::iter::from_fn(|| events.next()).take(300).find(|event| event["type"] == "oom");
+    assert_eq!(killed.expect("the kill is told")["id"], bundle.id());
+    assert_eq!(bundle.call(&["delete", "-f", bundle.id()]).code, 0);
+    // They end with the container.
+    assert!(std::iter::from_fn(|| events.next()).take(300).count() < 300);
+}
+
+#[test]
+fn of_a_quota_and_its_period_the_one_that_is_not_named_stays() {
+    let bundle = limited(json!({"cpu": {"quota": 50_000, "period": 100_000}}));
+    let update = |flag: &str, value: &str| {
+        let answer = bundle.call(&["update", flag, value, bundle.id()]);
+        assert_eq!(answer.code, 0, "{answer:?}");
+        if is_v2() {
+            return cgroup_value(&bundle, "", "cpu.max");
+        }
+        let quota = cgroup_value(&bundle, "cpu/cpu.cfs_quota_us", "");
+        format!("{quota} {}", cgroup_value(&bundle, "cpu/cpu.cfs_period_us", ""))
+    };
+    assert_eq!(update("--cpu-period", "200000"), "50000 200000");
+    assert_eq!(update("--cpu-quota", "60000"), "60000 200000");
+    assert_eq!(update("--cpu-quota", "-1").split(' ').next_back(), Some("200000"));
 }

@@ -24,7 +24,7 @@ fn each_namespace_of_the_spec_differs_from_the_hosts() {
 }
 
 /// A user namespace whose root is the host's 100000, who owns the image.
-fn mapped(bundle: &mut Bundle) {
+pub(crate) fn mapped(bundle: &mut Bundle) {
     bundle.namespace("user");
     bundle.spec["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
     bundle.spec["linux"]["gidMappings"] = bundle.spec["linux"]["uidMappings"].clone();

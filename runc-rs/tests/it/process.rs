@@ -44,6 +44,10 @@ fn an_unknown_capability_is_left_out_with_a_warning() {
     let answer = bundle.run();
     assert!(answer.code == 0 && answer.stdout.trim().ends_with("0000000000000020"), "{answer:?}");
     assert!(answer.stderr.contains("CAP_FLY"), "{answer:?}");
+    let running = Bundle::running();
+    let answer = running.exec(&["--cap", "CAP_FLY", running.id(), "true"]);
+    let warnings = answer.stderr.matches("unavailable capabilities: [CAP_FLY]").count();
+    assert_eq!((answer.code, warnings), (0, 1), "{answer:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::bundle::{Bundle, runtime};
+use crate::bundle::{Bundle, copy_program, runtime};
 use crate::host::wait_until;
 
 /// Fails when descriptors are closed neither at the start (`drop_leaked`) nor before the exec (`finish_fds`).
@@ -220,7 +220,7 @@ mod ours_alone {
         let copy = bundle.dir.join("runc-rs");
         // A name without a slash is looked up by the shell.
         let found = Command::new("sh").args(["-c", "command -v \"$0\""]).arg(runtime()).output().unwrap();
-        std::fs::copy(String::from_utf8(found.stdout).unwrap().trim(), &copy).unwrap();
+        copy_program(Path::new(String::from_utf8(found.stdout).unwrap().trim()), &copy);
         let before = std::fs::read(&copy).unwrap();
         let evil = bundle.rootfs().join("bin/evil");
         // Opening its log it waits for a reader.

@@ -29,7 +29,7 @@ impl ConsoleSocket {
     }
 
     /// The runtime has ended well, so somebody has connected.
-    fn receive(&self) -> File {
+    pub(crate) fn receive(&self) -> File {
         let (stream, _) = self.listener.accept().unwrap();
         let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -1,5 +1,5 @@
 //! Under systemd, in a service with `Delegate=yes` (`integration-tests/vm/run --systemd`): the cgroupfs driver
-//! stays inside what was delegated, and systemd leaves it alone.
+//! stays inside what was delegated, and systemd leaves it alone; `scope` is the driver that asks systemd.
 
 use std::fs;
 use std::path::PathBuf;
@@ -72,15 +72,4 @@ fn systemds_shared_root_loses_nothing_to_a_container_whatever_its_propagation() 
         bundle.output();
         assert_eq!(mounts(), before, "{propagation}");
     }
-}
-
-#[test]
-#[ignore = "needs systemd as PID 1: run in integration-tests/vm/run --systemd"]
-fn the_systemd_driver_is_refused_by_name_and_leaves_nothing() {
-    unit();
-    let mut bundle = Bundle::new("true");
-    bundle.spec["linux"]["cgroupsPath"] = json!(format!("system.slice:test:{}", bundle.id()));
-    let answer = bundle.call(&["--systemd-cgroup", "run", bundle.id()]);
-    assert!(answer.code == 1 && answer.stderr.contains("systemd"), "{answer:?}");
-    bundle.assert_nothing_left();
 }

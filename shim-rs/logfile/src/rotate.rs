@@ -145,8 +145,12 @@ impl RotatingFile {
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         if self.torn && !bytes.is_empty() {
             self.torn = false;
-            if self.format.is_text() {
-                self.write(b"\n")?;
+            // Without room for that either, the next one still begins on a new line.
+            if self.format.is_text()
+                && let Err(error) = self.write(b"\n")
+            {
+                self.torn = true;
+                return Err(error);
             }
         }
         while !bytes.is_empty() {

@@ -340,3 +340,19 @@ async fn what_a_dying_daemon_left_half_made_is_swept() {
     assert!(life.manager.ids(&home.namespace).is_empty());
     home.assert_empty();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_maker_goes_away_is_undone_and_who_asks_meanwhile_waits() {
+    let home = Home::new();
+    let life = home.begin();
+    let create = life.manager.create(home.create("left", "sleep 1000"));
+    tokio::time::timeout(Duration::from_millis(1), create)
+        .await
+        .expect_err("no shim starts in a millisecond");
+    let asked = life.manager.get(&home.namespace, "left").await;
+    assert!(asked.is_ok() || life.manager.ids(&home.namespace).is_empty(), "denied while it was made");
+    while life.manager.get(&home.namespace, "left").await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    home.assert_empty();
+}

@@ -19,7 +19,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "list")]
     Ls(ls::Args),
     /// Remove all unused networks
-    Prune(prune::NetworkArgs),
+    Prune(prune::Args),
     #[command(visible_alias = "remove")]
     Rm(rm::Args),
 }
@@ -32,7 +32,7 @@ impl Command {
             Self::Disconnect(args) => args.run(client).await,
             Self::Inspect(args) => args.run(client, inspect::Kind::Network).await,
             Self::Ls(args) => args.run(client).await,
-            Self::Prune(args) => args.run(client).await,
+            Self::Prune(args) => args.run(client, prune::Kind::Networks).await,
             Self::Rm(args) => args.run(client).await,
         }
     }

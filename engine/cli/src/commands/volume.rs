@@ -5,7 +5,7 @@ mod ls;
 mod rm;
 
 use crate::client::Client;
-use crate::commands::inspect;
+use crate::commands::{inspect, prune};
 
 /// Manage volumes
 #[derive(Debug, clap::Subcommand)]
@@ -15,6 +15,8 @@ pub(crate) enum Command {
     Inspect(inspect::Of),
     #[command(visible_alias = "list")]
     Ls(ls::Args),
+    /// Remove unused local volumes
+    Prune(prune::VolumeArgs),
     #[command(visible_alias = "remove")]
     Rm(rm::Args),
 }
@@ -25,6 +27,7 @@ impl Command {
             Self::Create(args) => args.run(client).await,
             Self::Inspect(args) => args.run(client, inspect::Kind::Volume).await,
             Self::Ls(args) => args.run(client).await,
+            Self::Prune(args) => args.run(client).await,
             Self::Rm(args) => args.run(client).await,
         }
     }

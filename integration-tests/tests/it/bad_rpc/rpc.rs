@@ -10,16 +10,16 @@ use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
 /// What a call ended in.
-pub(super) type Said = (String, Code, String);
+pub(crate) type Said = (String, Code, String);
 
 /// A daemon, asked by bytes.
-pub(super) struct Rpc {
+pub(crate) struct Rpc {
     channel: Channel,
-    pub(super) said: Vec<Said>,
+    pub(crate) said: Vec<Said>,
 }
 
 impl Rpc {
-    pub(super) fn on(socket: &Path) -> Self {
+    pub(crate) fn on(socket: &Path) -> Self {
         let socket = socket.to_owned();
         let channel = Endpoint::from_static("http://localhost").connect_with_connector_lazy(
             tower::service_fn(move |_| {
@@ -31,7 +31,7 @@ impl Rpc {
     }
 
     /// Sends messages and notes how the call ended.
-    pub(super) async fn say<M>(&mut self, namespace: &str, method: &str, messages: Vec<M>)
+    pub(crate) async fn say<M>(&mut self, namespace: &str, method: &str, messages: Vec<M>)
     where
         M: Message + Default + std::fmt::Debug + 'static,
     {

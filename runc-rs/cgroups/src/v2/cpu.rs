@@ -2,11 +2,28 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::LinuxCpu;
+use oci_spec::runtime::{LinuxCpu, LinuxResources};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::resources::shares_to_weight;
 use crate::v2::write_setting;
+
+/// `cpu.max` holds quota and period: of the two the one that isn't given is taken from there.
+pub(crate) fn complete(dir: &Path, resources: &mut LinuxResources) -> Result<()> {
+    let Some(cpu) = resources.cpu().clone() else { return Ok(()) };
+    let (quota, period) = (cpu.quota().filter(|v| *v != 0), cpu.period().filter(|v| *v != 0));
+    if quota.is_some() == period.is_some() {
+        return Ok(());
+    }
+    let text = files::read_optional(dir, "cpu.max")?.unwrap_or_default();
+    let Some((us, length)) = text.trim().split_once(' ') else { return Ok(()) };
+    let mut cpu = cpu;
+    cpu.set_quota(quota.or_else(|| us.parse().ok()));
+    cpu.set_period(period.or_else(|| length.parse().ok()));
+    resources.set_cpu(Some(cpu));
+    Ok(())
+}
 
 pub(crate) fn apply(dir: &Path, cpu: &LinuxCpu) -> Result<()> {
     for (file, value) in [("cpuset.cpus", cpu.cpus()), ("cpuset.mems", cpu.mems())] {
