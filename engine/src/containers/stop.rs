@@ -114,7 +114,7 @@ impl Containers {
                 Ok(())
             }
             // Its shim may be going, and answers no more.
-            Err(error) => match self.task_end(&container.id, container.state().pid).await {
+            Err(error) => match self.task_end(container, container.state().pid).await {
                 Ok(Some(_)) => Ok(()),
                 _ => Err(error.into()),
             },
