@@ -2,7 +2,8 @@
 //!
 //! [`Networks`] owns the devices, the nftables table `inet engine`, the namespaces under `EXEC/netns` and the
 //! records described in `store`. The kernel side is asked by short synchronous calls off the async threads.
-//! Everything in the kernel goes on working while the daemon is away, names (127.0.0.11) excepted.
+//! Everything in the kernel goes on working while the daemon is away; names (127.0.0.11) and published ports on
+//! IPv6 addresses come back with it.
 
 mod bridge;
 mod dns;
@@ -14,6 +15,8 @@ mod manage;
 mod netlink;
 mod netns;
 mod ports;
+mod proxy;
+mod publish;
 mod reconcile;
 mod record;
 mod sandbox;
@@ -64,6 +67,7 @@ struct Inner {
     config: Config,
     state: Arc<Mutex<State>>,
     ports: ports::Ports,
+    proxy: proxy::Proxy,
     /// Held while the table or the set of bridges changes.
     firewall: Mutex<()>,
     dns: dns::Dns,
@@ -92,12 +96,14 @@ impl Networks {
         blocking(move || {
             let store = store::Store::open(&config.data_root, &config.exec_root)?;
             let state = Arc::new(Mutex::new(State::default()));
+            let proxy = proxy::Proxy::new(runtime.clone());
             let dns = dns::Dns::new(runtime, Arc::clone(&state));
             let inner = Inner {
                 store,
                 config,
                 state,
                 ports: ports::Ports::default(),
+                proxy,
                 firewall: Mutex::default(),
                 dns,
             };

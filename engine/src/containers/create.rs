@@ -85,6 +85,7 @@ impl Containers {
                     "the record of a failed create stays"
                 );
             }
+            self.drop_anonymous_volumes(&container.record());
             return Err(error);
         }
         self.event(&container, "create", &[]);

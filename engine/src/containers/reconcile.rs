@@ -122,7 +122,9 @@ impl Containers {
             Some(Intent::Create) => {
                 tracing::info!(container = record.id, "a create was cut off: undone");
                 self.unmake(container).await;
-                return self.registry.remove(container);
+                self.registry.remove(container)?;
+                self.drop_anonymous_volumes(&record);
+                return Ok(());
             }
             Some(Intent::Remove) => {
                 tracing::info!(container = record.id, "a removal was cut off: finished");

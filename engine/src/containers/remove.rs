@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::Intent;
+use super::record::{Intent, Record};
 use super::state::{Change, Status};
 use super::{Container, Containers};
 use crate::error::{Error, Kind, Result};
@@ -95,21 +95,23 @@ impl Containers {
         };
         self.unmake(container).await;
         self.execs.forget(&container.id);
-        let mut gone = Vec::new();
-        if volumes {
-            for mount in record.mounts.iter().filter(|mount| mount.anonymous) {
-                let Some(name) = &mount.volume else { continue };
-                gone.push(name.clone());
-            }
-        }
         self.event(container, "destroy", &[]);
         self.registry.remove(container)?;
-        for name in gone {
+        if volumes {
+            self.drop_anonymous_volumes(&record);
+        }
+        Ok(())
+    }
+
+    /// Removes the volumes that were made for a container which is gone.
+    pub(super) fn drop_anonymous_volumes(&self, record: &Record) {
+        for name in
+            record.mounts.iter().filter(|mount| mount.anonymous).filter_map(|mount| mount.volume.as_ref())
+        {
             // One that another container uses too (by --volumes-from) stays.
-            if let Err(error) = self.volumes.remove(&name, true) {
+            if let Err(error) = self.volumes.remove(name, true) {
                 tracing::debug!(volume = name, error = error.full_text(), "an anonymous volume stays");
             }
         }
-        Ok(())
     }
 }

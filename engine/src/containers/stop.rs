@@ -109,10 +109,15 @@ impl Containers {
     async fn signal(&self, container: &Container, signal: u32) -> Result<()> {
         self.event(container, "kill", &[("signal", signal.to_string())]);
         match self.client.kill_task(&container.id, "", signal, false).await {
-            Err(error) if !error.is_not_found() && !error.message().contains("process already finished") => {
-                Err(error.into())
+            Ok(()) => Ok(()),
+            Err(error) if error.is_not_found() || error.message().contains("process already finished") => {
+                Ok(())
             }
-            _ => Ok(()),
+            // Its shim may be going, and answers no more.
+            Err(error) => match self.task_end(container, container.state().pid).await {
+                Ok(Some(_)) => Ok(()),
+                _ => Err(error.into()),
+            },
         }
     }
 

@@ -81,6 +81,14 @@ impl Ports {
         false
     }
 
+    /// The socket that holds a port: bound, and told to nobody yet.
+    pub(super) fn socket(&self, port: &Published) -> Option<Socket> {
+        let held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let slot = held.taken.get(&(port.protocol, port.host_port))?;
+        let (_, socket) = slot.iter().find(|(ip, _)| *ip == port.host_ip)?;
+        socket.as_ref()?.try_clone().ok()
+    }
+
     /// Gives a port back.
     pub(super) fn release(&self, port: &Published) {
         let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -97,8 +105,10 @@ impl Held {
     fn take(&mut self, protocol: Protocol, ip: IpAddr, port: u16) -> Result<(), String> {
         let at = SocketAddr::new(ip, port);
         let slot = self.taken.entry((protocol, port)).or_default();
-        let clash =
-            slot.iter().any(|(other, _)| *other == ip || other.is_unspecified() || ip.is_unspecified());
+        let clash = slot.iter().any(|(other, _)| {
+            let same_family = other.is_ipv4() == ip.is_ipv4();
+            same_family && (*other == ip || other.is_unspecified() || ip.is_unspecified())
+        });
         if clash {
             return Err(format!("Bind for {at} failed: port is already allocated"));
         }
@@ -129,15 +139,25 @@ fn bind(protocol: Protocol, at: SocketAddr) -> io::Result<Option<Socket>> {
         Protocol::Udp => Type::DGRAM,
         Protocol::Sctp => return Ok(None),
     };
-    let socket = Socket::new(Domain::for_address(at), kind, None)?;
+    let open = || -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(at), kind, None)?;
+        if at.is_ipv6() {
+            // The same port of IPv4 is another's.
+            socket.set_only_v6(true)?;
+        }
+        Ok(socket)
+    };
+    let socket = open()?;
     if protocol == Protocol::Tcp {
         // Connections of an earlier user of the port in TIME_WAIT are no reason to refuse it. Two sockets
         // that both only bind could share it then, so listeners are looked for by listening once.
         socket.set_reuse_address(true)?;
         socket.bind(&at.into())?;
         socket.listen(1)?;
-        let holder = Socket::new(Domain::for_address(at), kind, None)?;
         drop(socket);
+        let holder = open()?;
+        // Not where bytes are carried by it: it has to be there.
+        holder.set_reuse_address(at.is_ipv6())?;
         return Ok(holder.bind(&at.into()).is_ok().then_some(holder));
     }
     socket.bind(&at.into())?;
@@ -154,6 +174,11 @@ fn parse_range(text: &str) -> Result<Option<(u16, u16)>, String> {
     let first: u16 = first.parse().map_err(|_| invalid())?;
     let last: u16 = last.parse().map_err(|_| invalid())?;
     if first == 0 || first > last { Err(invalid()) } else { Ok(Some((first, last))) }
+}
+
+/// Whether the host has IPv6 addresses to publish on.
+pub(super) fn has_ipv6() -> bool {
+    std::net::UdpSocket::bind((std::net::Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 /// The kernel's range for ports nobody chose.

@@ -106,6 +106,11 @@ impl Inner {
                     );
                 }
             }
+            for endpoint in &record.endpoints {
+                if let Err(error) = self.carry(endpoint) {
+                    tracing::error!(container = %record.container, %error, "a port isn't served");
+                }
+            }
             if let Some(port) = record.dns_port {
                 let listening = self.dns.listen(&record.container, &path, Some(port), dns::servers(record));
                 if let Err(error) = listening {

@@ -16,9 +16,8 @@ use super::{
     Error, Inner, dns,
     error::Step as _,
     files::{self, Files},
-    firewall::{self, Forward},
-    ipam, netlink, netns,
-    record::{EndpointSettings, Network, PortBinding, PortMap, Published, parse_port},
+    ipam, netlink, netns, publish,
+    record::{EndpointSettings, Network, PortBinding, PortMap, Published},
 };
 
 /// How a container is attached to networks.
@@ -134,11 +133,6 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn forwards(&self) -> Vec<Forward> {
-        let to = self.address.addr();
-        self.published.iter().map(|port| Forward { port: port.clone(), to }).collect()
-    }
-
     /// The names that lead to this endpoint, as they are in `DNSNames`.
     pub(super) fn names(&self, record: &Record) -> Vec<String> {
         let mut names = vec![record.name.clone()];
@@ -181,7 +175,7 @@ impl Inner {
             extra_hosts: request.extra_hosts,
             ..Record::default()
         };
-        record.bindings = wanted(&record.exposed, request.bindings, request.publish_all);
+        record.bindings = publish::wanted(&record.exposed, request.bindings, request.publish_all);
         let mut wanted = Vec::new();
         if request.mode == Mode::Networks {
             for (name, settings) in request.endpoints {
@@ -283,66 +277,9 @@ impl Inner {
         self.keep(record)
     }
 
-    /// Publishes what the record asks for through this endpoint, if no other does already.
-    fn publish(&self, record: &mut Record, network: &Network, endpoint: &mut Endpoint) -> Result<(), Error> {
-        if record.endpoints.iter().any(|other| !other.published.is_empty()) {
-            return Ok(());
-        }
-        let default_ip = network
-            .options
-            .get("com.docker.network.bridge.host_binding_ipv4")
-            .and_then(|ip| ip.parse().ok())
-            .unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let fail = |reason, endpoint: &Endpoint| Error::Port {
-            endpoint: record.name.clone(),
-            id: endpoint.id.clone(),
-            reason,
-        };
-        let result = (|| {
-            for (port, bindings) in &record.bindings {
-                let Some((container_port, protocol)) = parse_port(port) else { continue };
-                for binding in bindings {
-                    let published = self
-                        .ports
-                        .allocate(protocol, container_port, binding, default_ip)
-                        .map_err(|reason| fail(reason, endpoint))?;
-                    endpoint.published.push(published);
-                }
-            }
-            Ok(())
-        })();
-        let result = result.and_then(|()| {
-            // On disk before it is in the kernel.
-            if let Some(slot) = record.endpoints.iter_mut().find(|slot| slot.id == endpoint.id) {
-                slot.published.clone_from(&endpoint.published);
-            }
-            self.keep(record)?;
-            let _change = self.firewall.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            firewall::publish(&endpoint.forwards())
-        });
-        if result.is_err() {
-            for port in endpoint.published.drain(..) {
-                self.ports.release(&port);
-            }
-            if let Some(slot) = record.endpoints.iter_mut().find(|slot| slot.id == endpoint.id) {
-                slot.published.clear();
-            }
-            self.keep(record)?;
-        }
-        result
-    }
-
     /// Takes one endpoint away: ports, then the link.
     pub(super) fn leave(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        let mut first = Ok(());
-        if !endpoint.published.is_empty() {
-            let _change = self.firewall.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            first = firewall::unpublish(&endpoint.forwards());
-            for port in &endpoint.published {
-                self.ports.release(port);
-            }
-        }
-        first.and(netlink::remove_link(&endpoint.host_link))
+        self.unpublish(endpoint).and(netlink::remove_link(&endpoint.host_link))
     }
 
     /// Takes a container's sandbox away. Goes on after a failure and reports the first one.
@@ -427,7 +364,7 @@ impl Inner {
         Sandbox {
             netns: (!record.host_mode).then(|| self.store.netns(&record.container)),
             networks,
-            ports: if record.host_mode { PortMap::new() } else { ports(record) },
+            ports: if record.host_mode { PortMap::new() } else { publish::shown(record) },
             files: files::render(record, names, record.host_mode, gateway),
         }
     }
@@ -494,45 +431,4 @@ impl Inner {
         let found = self.state().sandboxes.get(container).cloned();
         found.ok_or_else(|| std::io::Error::other("it has none")).step("find network sandbox of", container)
     }
-}
-
-/// The bindings that count: of ports that are also exposed, and all exposed ones with `-P`.
-fn wanted(
-    exposed: &[String],
-    bindings: BTreeMap<String, Option<Vec<PortBinding>>>,
-    publish_all: bool,
-) -> BTreeMap<String, Vec<PortBinding>> {
-    let mut wanted = BTreeMap::new();
-    let normal =
-        |text: &str| parse_port(text).map(|(port, protocol)| format!("{port}/{}", protocol.as_str()));
-    let exposed: HashSet<String> = exposed.iter().filter_map(|port| normal(port)).collect();
-    for (port, list) in bindings {
-        let Some(port) = normal(&port).filter(|port| exposed.contains(port)) else { continue };
-        let list = list.filter(|list| !list.is_empty()).unwrap_or_else(|| vec![PortBinding::default()]);
-        wanted.insert(port, list);
-    }
-    if publish_all {
-        for port in exposed {
-            wanted.entry(port).or_insert_with(|| vec![PortBinding::default()]);
-        }
-    }
-    wanted
-}
-
-/// `NetworkSettings.Ports` of a running container.
-fn ports(record: &Record) -> PortMap {
-    let mut ports = PortMap::new();
-    for port in &record.exposed {
-        if let Some((port, protocol)) = parse_port(port) {
-            ports.insert(format!("{port}/{}", protocol.as_str()), None);
-        }
-    }
-    for published in record.endpoints.iter().flat_map(|endpoint| &endpoint.published) {
-        let key = format!("{}/{}", published.container_port, published.protocol.as_str());
-        ports.entry(key).or_default().get_or_insert_default().push(PortBinding {
-            host_ip: published.host_ip.to_string(),
-            host_port: published.host_port.to_string(),
-        });
-    }
-    ports
 }

@@ -192,7 +192,8 @@ async fn a_published_port_answers_on_localhost_to_others_and_to_the_container_it
     let direct = inside(&netns(&c), "wget -q -t 1 -T 1 -O - http://172.17.0.2/");
     assert!(!direct.status.success(), "networks are not isolated from each other");
     let shown = &a.ports["80/tcp"];
-    assert_eq!(shown, &Some(vec![PortBinding { host_ip: "0.0.0.0".into(), host_port: "8080".into() }]));
+    let binding = |ip: &str| PortBinding { host_ip: ip.into(), host_port: "8080".into() };
+    assert_eq!(shown, &Some(vec![binding("0.0.0.0"), binding("::")]));
 
     // A restarted daemon changes nothing; one that is dead neither: nothing but the kernel serves the port.
     drop(networks);

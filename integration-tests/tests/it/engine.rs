@@ -92,3 +92,13 @@ fn a_pull_on_a_terminal_ends_with_the_same_lines_in_both_clis() {
         client.run(&["rmi", IMAGE]).ok();
     }
 }
+
+#[test]
+fn a_container_is_removed_while_it_is_just_ending() {
+    let stack = Stack::start();
+    stack.docker(&["pull", "-q", IMAGE]).ok();
+    let script = "for i in $(seq 30); do $D run -d --name box $I usleep $((i * 2000)) >/dev/null; $D rm -f box >/dev/null || exit 1; done";
+    let docker = format!("docker -H unix://{}", stack.engine_socket().display());
+    stack.shell(&format!("D='{docker}'; I={IMAGE}; {script}")).ok();
+    stack.assert_clean(&[]);
+}

@@ -25,6 +25,7 @@ mod killed;
 mod logs;
 mod network_leftovers;
 mod networks;
+mod networks_ipv6;
 mod over_containerd;
 mod peers;
 mod refused;
