@@ -263,6 +263,12 @@ impl Containers {
             let command = request.cmd.first().map_or("", String::as_str);
             Error::new(crate::runtimes::start_failure(&text, command).1, text)
         };
+        // As docker, before the process is there: a short one's end would be told first.
+        self.event(
+            &exec.container,
+            format!("exec_start: {}", exec.command()),
+            &[("execID", exec.id.clone())],
+        );
         self.client.exec(id, &exec.id, stdio, any).await.map_err(words)?;
         exec.state.send_modify(|state| state.running = true);
         let pid = match self.client.start_task(id, &exec.id).await {
@@ -274,11 +280,6 @@ impl Containers {
             }
         };
         exec.state.send_modify(|state| state.pid = pid);
-        self.event(
-            &exec.container,
-            format!("exec_start: {}", exec.command()),
-            &[("execID", exec.id.clone())],
-        );
         let (sender, output) = mpsc::channel(16);
         let mut state = exec.state.subscribe();
         tokio::spawn(async move {
