@@ -1,10 +1,12 @@
-//! HTTP as bytes on a Unix socket, so that a request can be as wrong as a test wants it.
+//! HTTP as bytes on a daemon's socket: requests as wrong as a test wants them, answers that no client would show.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+
+use serde_json::Value;
 
 /// An answer's parts.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ impl HttpAnswer {
 
     /// The text of an error: `message` of the JSON, or the plain body.
     pub fn message(&self) -> String {
-        let json: Option<serde_json::Value> = serde_json::from_str(&self.body).ok();
+        let json: Option<Value> = serde_json::from_str(&self.body).ok();
         let told = json.and_then(|json| json["message"].as_str().map(str::to_owned));
         told.unwrap_or_else(|| self.body.trim_end().to_owned())
     }
@@ -35,11 +37,13 @@ impl HttpAnswer {
 
 /// A request with its body, and the wish that the connection ends with the answer.
 pub fn http_request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
+    request(method, path, &format!("Connection: close\r\n{headers}"), body)
+}
+
+fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
-    )
-    .into_bytes()
+    format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
+        .into_bytes()
 }
 
 /// Sends bytes, closes the sending half if `hang_up`, and reads until the peer closes.
@@ -60,5 +64,69 @@ pub fn http_exchange(socket: &Path, bytes: &[u8], hang_up: bool) -> HttpAnswer {
             panic!("no end of the answer to {}", String::from_utf8_lossy(&bytes[..bytes.len().min(200)]))
         }
         _ => HttpAnswer::parse(&answer),
+    }
+}
+
+/// A connection on which a request has been sent.
+#[derive(Debug)]
+pub struct RawHttp(pub UnixStream);
+
+impl RawHttp {
+    /// Sends a request; null is no body.
+    ///
+    /// # Panics
+    /// Nobody listens.
+    pub fn send(socket: &Path, method: &str, path: &str, headers: &[&str], body: &Value) -> Self {
+        let mut stream = UnixStream::connect(socket).expect("connect");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+        let mut lines: Vec<&str> = headers.to_vec();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        if !body.is_empty() {
+            lines.push("Content-Type: application/json");
+        }
+        let headers: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        stream.write_all(&request(method, path, &headers, &body)).expect("send");
+        Self(stream)
+    }
+
+    /// Reads up to the end of the head, and not a byte further.
+    ///
+    /// # Panics
+    /// The connection ends before.
+    pub fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).expect("a head");
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).expect("UTF-8")
+    }
+
+    /// What comes up to the end of the connection.
+    ///
+    /// # Panics
+    /// Nothing comes for half a minute.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).expect("an end");
+        rest
+    }
+
+    /// An answer that ends with its connection.
+    ///
+    /// # Panics
+    /// It doesn't within half a minute.
+    pub fn ask(socket: &Path, method: &str, path: &str, body: &Value) -> HttpAnswer {
+        HttpAnswer::parse(&Self::send(socket, method, path, &["Connection: close"], body).rest())
+    }
+
+    /// The JSON in a body, chunked or not.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn json(body: &[u8]) -> Value {
+        let start = body.iter().position(|byte| matches!(byte, b'{' | b'[')).expect("JSON");
+        serde_json::Deserializer::from_slice(&body[start..]).into_iter().next().expect("JSON").expect("JSON")
     }
 }

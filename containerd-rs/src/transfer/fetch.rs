@@ -17,8 +17,9 @@ use crate::metadata::labels::Labels;
 
 /// Chunks on their way to disk: bounds memory for a slow disk.
 const CHUNKS: usize = 32;
-/// Tries while another pull writes the same blob.
+/// Tries to take away an ingest while the disk is full.
 const FORGET_TRIES: u32 = 20;
+/// Tries while another pull writes the same blob.
 const LOCKED_TRIES: u32 = 6000;
 
 /// What is needed to store blobs.

@@ -1,19 +1,20 @@
 //! `/_ping`, `/version`, `/info` and the small ones beside them.
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::body;
+use super::body::Json;
 use super::daemon::Daemon;
 use super::error::{json_body, message};
 use super::version::{ENGINE_VERSION, MAXIMUM, MINIMUM};
 use crate::containers::list::count;
 use crate::containers::state::Status;
 use crate::error::{Error, Kind, Result};
+use crate::images::RegistryAuth;
 
 const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
 
@@ -37,9 +38,8 @@ pub(crate) fn router(daemon: Daemon) -> Router {
     router.with_state(daemon)
 }
 
-async fn login(State(daemon): State<Daemon>, request: Request) -> Result<Response> {
-    let auth = body::read(request, false).await?;
-    daemon.images.login(body::typed(auth)?).await?;
+async fn login(State(daemon): State<Daemon>, Json(auth): Json<RegistryAuth>) -> Result<Response> {
+    daemon.images.login(auth).await?;
     Ok(json_body(StatusCode::OK, &json!({"IdentityToken": "", "Status": "Login Succeeded"})))
 }
 

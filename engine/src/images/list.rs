@@ -1,5 +1,6 @@
 //! `GET /images/json`.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
@@ -57,24 +58,32 @@ impl Images {
         });
         let mut rows = Vec::with_capacity(images.len());
         for image in &images {
-            let labels = &image.parsed.config.config.labels;
-            // Of an image's names those that are asked for.
-            let of = |all: &[String]| all.iter().filter(|name| wanted(filters, name)).cloned().collect();
-            rows.push(Summary {
-                containers: (self.inner.config.users)(image.id()).len().try_into().unwrap_or(i64::MAX),
-                created: created(image) / 1_000_000_000,
-                id: image.id().to_owned(),
-                labels: (!labels.is_empty()).then(|| labels.clone()),
-                parent_id: String::new(),
-                repo_digests: of(&image.digests),
-                repo_tags: of(&image.tags),
-                shared_size: -1,
-                size: self.layer_sizes(&image.parsed).await.iter().sum(),
-            });
+            rows.push(self.row(image, filters).await);
         }
-        rows.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+        rows.sort_by(newest_first);
         Ok(rows)
     }
+
+    async fn row(&self, image: &Image, filters: &Filters) -> Summary {
+        let labels = &image.parsed.config.config.labels;
+        // Of an image's names those that are asked for.
+        let of = |all: &[String]| all.iter().filter(|name| wanted(filters, name)).cloned().collect();
+        Summary {
+            containers: (self.inner.config.users)(image.id()).len().try_into().unwrap_or(i64::MAX),
+            created: created_nanos(image) / 1_000_000_000,
+            id: image.id().to_owned(),
+            labels: (!labels.is_empty()).then(|| labels.clone()),
+            parent_id: String::new(),
+            repo_digests: of(&image.digests),
+            repo_tags: of(&image.tags),
+            shared_size: -1,
+            size: self.layer_sizes(&image.parsed).await.iter().sum(),
+        }
+    }
+}
+
+fn newest_first(a: &Summary, b: &Summary) -> Ordering {
+    b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id))
 }
 
 /// What images take on disk.
@@ -104,11 +113,12 @@ impl Images {
             let known = image.parsed.chain.iter().filter_map(|chain| layers.get(chain));
             known.filter(|(_, users)| *users > 1).map(|(size, _)| size).sum()
         };
-        let shared: HashMap<&str, i64> = images.iter().map(|image| (image.id(), shared(image))).collect();
-        let mut rows = self.list(&Filters::default()).await?;
-        for row in &mut rows {
-            row.shared_size = shared.get(row.id.as_str()).copied().unwrap_or(0);
+        let mut rows = Vec::with_capacity(images.len());
+        for image in &images {
+            let row = self.row(image, &Filters::default()).await;
+            rows.push(Summary { shared_size: shared(image), ..row });
         }
+        rows.sort_by(newest_first);
         Ok(Usage { layers: layers.values().map(|(size, _)| size).sum(), images: rows })
     }
 }

@@ -3,6 +3,7 @@
 //! Written after the database and not synced: the database is the truth, and what a crash leaves different is put
 //! right when it is opened.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -55,8 +56,9 @@ impl Copies {
 
     /// Makes a table's copies what its rows are. A row that is no JSON leaves its copy alone.
     pub(super) fn follow(&self, table: &str, rows: &[(String, Vec<u8>)]) {
+        let keys: HashSet<&str> = rows.iter().map(|(key, _)| key.as_str()).collect();
         for name in names(&self.root.join(table)) {
-            if !rows.iter().any(|(key, _)| *key == name) {
+            if !keys.contains(name.as_str()) {
                 self.delete(table, &name);
             }
         }

@@ -3,14 +3,14 @@
 use std::io::Write as _;
 use std::net::Shutdown;
 
-use integration_tests::{RawHttp, eventually};
+use integration_tests::{HttpAnswer, RawHttp, eventually};
 use serde_json::{Value, json};
 
 use crate::clients::{IMAGE, Place, on_both_daemons};
 
 const UPGRADE: [&str; 2] = ["Connection: Upgrade", "Upgrade: tcp"];
 
-fn ask(at: &Place<'_>, method: &str, path: &str) -> (u16, String, String) {
+fn ask(at: &Place<'_>, method: &str, path: &str) -> HttpAnswer {
     RawHttp::ask(at.socket, method, path, &Value::Null)
 }
 
@@ -24,7 +24,7 @@ fn every_version_from_the_oldest_is_served_and_others_are_refused() {
         let newest = at.run(&["version", "-f", "{{.Server.APIVersion}}"]).ok();
         for path in ["/_ping", "/v1.24/_ping", "/v1.41/_ping"] {
             for (method, text) in [("GET", "OK"), ("HEAD", "")] {
-                let (status, head, body) = ask(at, method, path);
+                let HttpAnswer { status, head, body } = ask(at, method, path);
                 assert_eq!((status, body.as_str()), (200, text), "{}: {method} {path}", at.name);
                 for header in [
                     &format!("api-version: {newest}"),
@@ -38,13 +38,13 @@ fn every_version_from_the_oldest_is_served_and_others_are_refused() {
             }
         }
         for version in ["", "/v1.24", "/v1.30", &format!("/v{newest}")] {
-            let (status, _, body) = ask(at, "GET", &format!("{version}/containers/json?all=1"));
+            let HttpAnswer { status, body, .. } = ask(at, "GET", &format!("{version}/containers/json?all=1"));
             assert_eq!((status, RawHttp::json(body.as_bytes())), (200, json!([])), "{}: {version}", at.name);
         }
-        let (status, _, body) = ask(at, "GET", "/v1.99/version");
+        let HttpAnswer { status, body, .. } = ask(at, "GET", "/v1.99/version");
         let words = format!("client version 1.99 is too new. Maximum supported API version is {newest}");
         assert_eq!((status, RawHttp::json(body.as_bytes())), (400, json!({"message": words})), "{}", at.name);
-        let (status, head, body) = ask(at, "GET", "/v1.11/version");
+        let HttpAnswer { status, head, body } = ask(at, "GET", "/v1.11/version");
         assert!(status == 400 && head.contains("text/plain"), "{}: {head}", at.name);
         assert!(
             body.starts_with("client version 1.11 is too old. Minimum supported API version is 1."),
@@ -57,7 +57,7 @@ fn every_version_from_the_oldest_is_served_and_others_are_refused() {
             ("POST", "/v1.41/containers/nosuch/start", 404, "No such container: nosuch"),
             ("GET", "/v1.41/exec/nosuch/json", 404, "nosuch"),
         ] {
-            let (got, _, body) = ask(at, method, path);
+            let HttpAnswer { status: got, body, .. } = ask(at, method, path);
             let message =
                 RawHttp::json(body.as_bytes())["message"].as_str().expect("a message").to_lowercase();
             assert!(

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use integration_tests::RawHttp;
+use integration_tests::{HttpAnswer, RawHttp};
 use serde_json::Value;
 
 use crate::clients::{IMAGE, on_both_daemons};
@@ -85,7 +85,8 @@ fn events_come_in_the_order_of_the_deeds() {
 #[test]
 fn wait_answers_at_the_end_that_was_asked_for() {
     on_both_daemons(|at| {
-        let script = "while [ ! -e /tmp/end ]; do usleep 10000; done; rm /tmp/end; exit 7";
+        // The exec that ends it is given time to end itself.
+        let script = "while [ ! -e /tmp/end ]; do usleep 10000; done; rm /tmp/end; sleep 1; exit 7";
         at.run(&["create", "--name", "box", IMAGE, "sh", "-c", script]).ok();
         let wait = |condition: &str| {
             let mut waiting = RawHttp::send(
@@ -116,7 +117,8 @@ fn wait_answers_at_the_end_that_was_asked_for() {
         let removed = wait("removed");
         at.run(&["start", "box"]).ok();
         assert_eq!(code(removed), 5, "{}", at.name);
-        let (status, _, body) = RawHttp::ask(at.socket, "POST", "/v1.41/containers/box/wait", &Value::Null);
+        let HttpAnswer { status, body, .. } =
+            RawHttp::ask(at.socket, "POST", "/v1.41/containers/box/wait", &Value::Null);
         assert_eq!(status, 404, "{}: {body}", at.name);
     });
 }

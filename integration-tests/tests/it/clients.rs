@@ -8,6 +8,12 @@ use integration_tests::{BusyboxImage, Client, Dockerd, Netns, Output, Registry, 
 /// The image's name everywhere.
 pub(crate) const IMAGE: &str = "127.0.0.1:5000/busybox:1";
 
+/// A client of engined.
+type Cli = fn(&Stack, &[&str]) -> Output;
+
+/// The docker CLI and ours, on a stack's engined.
+pub(crate) const CLIS: [(&str, Cli); 2] = [("docker", |s, a| s.docker(a)), ("engine", |s, a| s.engine(a))];
+
 /// A client of a daemon that has the image.
 pub(crate) struct Place<'a> {
     /// For messages.
@@ -35,6 +41,14 @@ impl Place<'_> {
         let script = format!("C='{}'; I={IMAGE}\n{script}", words.join(" "));
         let mut command = self.netns.command("sh");
         Output::of(command.args(["-c", &script]).envs(self.cli.env().to_vec()))
+    }
+
+    /// Runs what is to be refused: by this code and with these words.
+    #[track_caller]
+    pub(crate) fn refused(&self, args: &[&str], code: i32, words: &str) {
+        let output = self.run(args);
+        assert_eq!(output.code, code, "{}: {args:?}: {}", self.name, output.stderr);
+        assert!(output.stderr.contains(words), "{}: {args:?}: {}", self.name, output.stderr);
     }
 
     /// A field of a container, by a template.

@@ -1,12 +1,8 @@
 //! engined under the real docker CLI and under ours.
 
-use integration_tests::{Output, Stack};
+use integration_tests::Stack;
 
-const IMAGE: &str = "127.0.0.1:5000/busybox:1";
-
-type Cli = fn(&Stack, &[&str]) -> Output;
-
-const CLIS: [(&str, Cli); 2] = [("docker", |s, a| s.docker(a)), ("engine", |s, a| s.engine(a))];
+use crate::clients::{CLIS, IMAGE};
 
 #[test]
 fn a_container_is_run_listed_logged_and_removed_by_both_clis() {

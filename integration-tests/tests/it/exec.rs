@@ -57,9 +57,7 @@ fn input_and_terminals_are_asked_for() {
             at.name,
             output.stdout
         );
-        let refused = at.run(&["exec", "-it", "box", "sh"]);
-        assert_eq!(refused.code, 1, "{}", at.name);
-        assert!(refused.stderr.contains("the input device is not a TTY"), "{}: {}", at.name, refused.stderr);
+        at.refused(&["exec", "-it", "box", "sh"], 1, "the input device is not a TTY");
         at.remove(&["box"]);
     });
 }
@@ -127,14 +125,7 @@ fn what_cannot_be_executed_is_said_and_has_its_code() {
             "{}: {said}",
             at.name
         );
-        let detached = at.run(&["exec", "-d", "box", "nosuchcmd"]);
-        assert_eq!(detached.code, 1, "{}", at.name);
-        assert!(
-            detached.stderr.contains("executable file not found in $PATH"),
-            "{}: {}",
-            at.name,
-            detached.stderr
-        );
+        at.refused(&["exec", "-d", "box", "nosuchcmd"], 1, "executable file not found in $PATH");
         at.remove(&["box"]);
     });
 }
@@ -144,10 +135,8 @@ fn a_container_that_does_not_run_is_no_place_for_it() {
     on_each(|at| {
         start(at);
         at.run(&["pause", "box"]).ok();
-        let paused = at.run(&["exec", "box", "true"]);
-        assert_eq!(paused.code, 1, "{}", at.name);
         let words = "Container box is paused, unpause the container before exec";
-        assert!(paused.stderr.contains(words), "{}: {}", at.name, paused.stderr);
+        at.refused(&["exec", "box", "true"], 1, words);
         at.run(&["unpause", "box"]).ok();
         at.run(&["exec", "box", "true"]).ok();
         at.run(&["stop", "-t", "0", "box"]).ok();
@@ -156,13 +145,7 @@ fn a_container_that_does_not_run_is_no_place_for_it() {
         let words = format!("container {} is not running", at.field("{{.Id}}", "box"));
         assert!(stopped.stderr.to_lowercase().contains(&words), "{}: {}", at.name, stopped.stderr);
         at.remove(&["box"]);
-        let missing = at.run(&["exec", "box", "true"]);
-        assert!(
-            missing.code == 1 && missing.stderr.contains("No such container: box"),
-            "{}: {}",
-            at.name,
-            missing.stderr
-        );
+        at.refused(&["exec", "box", "true"], 1, "No such container: box");
     });
 }
 

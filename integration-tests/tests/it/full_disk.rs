@@ -2,13 +2,10 @@
 
 use integration_tests::{CraftedImage, FakeRegistry, Output, SmallDisk, Stack, TarEntry, eventually, tar};
 
-const IMAGE: &str = "127.0.0.1:5000/busybox:1";
+use crate::clients::{CLIS, IMAGE};
+
 /// What Go prints for ENOSPC, and clients look for.
 const FULL: &str = "no space left on device";
-
-type Cli = fn(&Stack, &[&str]) -> Output;
-
-const CLIS: [(&str, Cli); 2] = [("docker", |s, a| s.docker(a)), ("engine", |s, a| s.engine(a))];
 
 /// A stack of which one folder is a disk of its own, which is to be dropped later.
 fn on_small_disk(folder: &str, megabytes: usize) -> (SmallDisk, Stack) {

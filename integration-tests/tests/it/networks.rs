@@ -147,22 +147,13 @@ fn a_published_ports_lines_are_dockers_and_it_is_free_again_after_the_container(
         assert!(ip_and_port.is_some_and(|port| port >= 1024), "{}: {random}", at.name);
         assert_eq!(at.run(&["port", "web", "80/tcp"]).ok(), "127.0.0.1:8081", "{}", at.name);
         assert_eq!(at.run(&["port", "web", "9001/udp"]).ok(), "127.0.0.1:9001", "{}", at.name);
-        let none = at.run(&["port", "web", "99"]);
-        assert_eq!(none.code, 1, "{}", at.name);
-        assert!(
-            none.stderr.contains("No public port '99' published for web"),
-            "{}: {}",
-            at.name,
-            none.stderr
-        );
+        at.refused(&["port", "web", "99"], 1, "No public port '99' published for web");
         let shown = at.run(&["ps", "--format", "{{.Ports}}"]).ok();
         for part in ["127.0.0.1:8081->80/tcp", "127.0.0.1:9000-9001->9000-9001/udp"] {
             assert!(shown.contains(part), "{}: {part} isn't in {shown}", at.name);
         }
-        let taken = at.run(&["run", "--name", "second", "-p", "127.0.0.1:8081:80", IMAGE, "true"]);
-        assert_eq!(taken.code, 125, "{}", at.name);
         let words = "Bind for 127.0.0.1:8081 failed: port is already allocated";
-        assert!(taken.stderr.contains(words), "{}: {}", at.name, taken.stderr);
+        at.refused(&["run", "--name", "second", "-p", "127.0.0.1:8081:80", IMAGE, "true"], 125, words);
         assert_eq!(at.field("{{.State.Status}} {{.State.ExitCode}}", "second"), "created 128", "{}", at.name);
         at.run(&["stop", "-t", "0", "web"]).ok();
         assert_eq!(at.run(&["start", "second"]).code, 0, "{}: the port isn't free again", at.name);
@@ -208,13 +199,7 @@ fn names_lead_to_containers_of_the_same_user_network_alone() {
         assert_eq!(get_inside(at, "near", "renamed"), PAGE, "{}: after rename", at.name);
         at.run(&["restart", "-t", "0", "renamed"]).ok();
         assert_eq!(get_inside(at, "near", "renamed"), PAGE, "{}: after restart", at.name);
-        let used = at.run(&["network", "rm", "n1"]);
-        assert!(
-            used.code == 1 && used.stderr.contains("has active endpoints"),
-            "{}: {}",
-            at.name,
-            used.stderr
-        );
+        at.refused(&["network", "rm", "n1"], 1, "has active endpoints");
         at.remove(&["renamed", "near", "far", "plain"]);
         at.run(&["network", "rm", "n1", "n2"]).ok();
     });
@@ -235,8 +220,6 @@ fn none_has_loopback_alone_and_host_is_the_hosts_own() {
             $C run --rm --network container:box $I ip -o -4 addr show eth0 | grep -c inet
             $C rm -f box >/dev/null";
         assert_eq!(at.shell(joined).ok(), "1", "{}", at.name);
-        let refused = at.run(&["run", "--rm", "--network", "nosuch", IMAGE, "true"]);
-        assert_eq!(refused.code, 125, "{}", at.name);
-        assert!(refused.stderr.contains("network nosuch not found"), "{}: {}", at.name, refused.stderr);
+        at.refused(&["run", "--rm", "--network", "nosuch", IMAGE, "true"], 125, "network nosuch not found");
     });
 }

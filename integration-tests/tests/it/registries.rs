@@ -1,10 +1,8 @@
 //! Registries as they are out there: TLS, an authority of one's own, mirrors, images for several platforms.
 
-use integration_tests::{Output, PlatformIndex, Registry, Stack};
+use integration_tests::{PlatformIndex, Registry, Stack};
 
-type Cli = fn(&Stack, &[&str]) -> Output;
-
-const CLIS: [(&str, Cli); 2] = [("docker", |s, a| s.docker(a)), ("engine", |s, a| s.engine(a))];
+use crate::clients::CLIS;
 
 #[test]
 fn a_certificate_is_checked_against_the_users_authorities() {
