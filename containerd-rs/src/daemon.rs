@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -72,16 +72,24 @@ fn directory(path: &Path, mode: u32) -> anyhow::Result<()> {
         .with_context(|| format!("make the directory {}", path.display()))
 }
 
+/// How long a daemon that was killed may take to let go: the kernel closes its sockets before its locks.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
 /// Keeps a second daemon off a directory.
-fn lock(dir: &Path, flag: &str) -> anyhow::Result<Flock<File>> {
+async fn lock(dir: &Path, flag: &str) -> anyhow::Result<Flock<File>> {
     let path = dir.join("lock");
-    let file = File::create(&path).with_context(|| format!("open {}", path.display()))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(lock),
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-            bail!("another daemon uses {}: stop it, or give another {flag}", dir.display())
-        }
-        Err((_, error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    let mut file = File::create(&path).with_context(|| format!("open {}", path.display()))?;
+    let deadline = Instant::now() + LETTING_GO;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((file, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+                bail!("another daemon uses {}: stop it, or give another {flag}", dir.display())
+            }
+            Err((_, error)) => return Err(error).with_context(|| format!("lock {}", path.display())),
+        };
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -201,7 +209,7 @@ fn routes(config: &Config, parts: &Parts, shown: Vec<Part>) -> anyhow::Result<Ro
 async fn run(config: Config) -> anyhow::Result<()> {
     directory(&config.root, 0o700)?;
     directory(&config.state, 0o711)?;
-    let _locks = [lock(&config.root, "--root")?, lock(&config.state, "--state")?];
+    let _locks = [lock(&config.root, "--root").await?, lock(&config.state, "--state").await?];
     if config.oom_score != 0 {
         std::fs::write("/proc/self/oom_score_adj", config.oom_score.to_string())
             .with_context(|| format!("set oom_score_adj to {}", config.oom_score))?;

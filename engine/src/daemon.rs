@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use containerd_client::Client;
@@ -52,7 +52,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     for dir in ["containers", "volumes"] {
         make_dir(&config.data_root.join(dir), 0o711)?;
     }
-    let _locks = [lock(&config.data_root, "--data-root")?, lock(&config.exec_root, "--exec-root")?];
+    let _locks =
+        [lock(&config.data_root, "--data-root").await?, lock(&config.exec_root, "--exec-root").await?];
     for host in &config.hosts {
         // Asked before anything is touched that another daemon may use.
         server::check_free(host)?;
@@ -198,16 +199,24 @@ fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
         .with_context(|| format!("set the mode of {}", path.display()))
 }
 
+/// How long a daemon that was killed may take to let go: the kernel closes its sockets before its locks.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
 /// Keeps a second daemon off a directory.
-fn lock(dir: &Path, flag: &str) -> anyhow::Result<Flock<File>> {
+async fn lock(dir: &Path, flag: &str) -> anyhow::Result<Flock<File>> {
     let path = dir.join("lock");
-    let file = File::create(&path).with_context(|| format!("open {}", path.display()))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(lock),
-        Err((_, Errno::EWOULDBLOCK)) => {
-            bail!("another daemon uses {}: stop it, or give another {flag}", dir.display())
-        }
-        Err((_, error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    let mut file = File::create(&path).with_context(|| format!("open {}", path.display()))?;
+    let deadline = Instant::now() + LETTING_GO;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
+            Err((_, Errno::EWOULDBLOCK)) => {
+                bail!("another daemon uses {}: stop it, or give another {flag}", dir.display())
+            }
+            Err((_, error)) => return Err(error).with_context(|| format!("lock {}", path.display())),
+        };
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

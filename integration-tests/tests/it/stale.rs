@@ -1,8 +1,10 @@
 //! What killed daemons leave blocks nobody, and a second daemon is turned away without harm to the first.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use integration_tests::{Output, Stack, bin};
+use nix::fcntl::{Flock, FlockArg};
 
 const IMAGE: &str = "127.0.0.1:5000/busybox:1";
 
@@ -60,6 +62,26 @@ fn sockets_and_pid_files_of_killed_daemons_are_replaced() {
         stack.kill_9();
     }
     stack.start_again();
+    stack.docker(&["rm", "-f", "web"]).ok();
+    stack.assert_clean(&[]);
+}
+
+/// The kernel closes a killed daemon's sockets before its locks: who starts it again at once meets those.
+#[test]
+fn a_killed_daemon_that_is_slow_to_let_go_keeps_nobody_out() {
+    let (mut stack, before) = serving();
+    stack.kill_9();
+    let held = ["cr/lock", "cs/lock", "data/lock", "exec/lock"].map(|name| {
+        let file = File::open(stack.dir().join(name)).expect("a lock");
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).expect("nobody holds it")
+    });
+    let letting_go = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        drop(held);
+    });
+    stack.start_again();
+    letting_go.join().expect("let go");
+    undisturbed(&stack, &before);
     stack.docker(&["rm", "-f", "web"]).ok();
     stack.assert_clean(&[]);
 }
